@@ -1,0 +1,73 @@
+/* clock - the monotonic clock, deadlines, dates */
+#include "clock.h"
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+long long clock_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
+}
+
+long long clock_ms(void)
+{
+	return clock_us() / 1000;
+}
+
+long long clock_left(long long deadline)
+{
+	if (!deadline)
+		return LLONG_MAX;
+	long long left = deadline - clock_ms();
+	return left > 0 ? left : 0;
+}
+
+int clock_poll_ms(long long deadline)
+{
+	long long left = clock_left(deadline);
+	return !deadline ? -1 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+int clock_passed(long long deadline)
+{
+	return deadline && clock_ms() >= deadline;
+}
+
+void clock_date(char dst[static 16], long long unix_s)
+{
+	time_t t = unix_s;
+	struct tm tm;
+	if (!gmtime_r(&t, &tm) || !strftime(dst, 16, "%Y-%m-%d", &tm))
+		strcpy(dst, "?");
+}
+
+void clock_stamp(char dst[static 32], long long unix_s)
+{
+	time_t t = unix_s;
+	struct tm tm;
+	if (!gmtime_r(&t, &tm) || !strftime(dst, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		strcpy(dst, "?");
+}
+
+int clock_parse(const char *s, long long *unix_s)
+{
+	struct tm tm = {0};
+	int n = 0, zh = 0, zm = 0;
+	if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+			&tm.tm_hour, &tm.tm_min, &tm.tm_sec, &n) != 6)
+		return -1;
+	s += n;
+	if (*s == '.')
+		s += 1 + strspn(s + 1, "0123456789");
+	char sign = *s;
+	if ((sign == '+' || sign == '-') ? sscanf(s + 1, "%2d:%2d", &zh, &zm) != 2 : sign != 'Z')
+		return -1;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	long long zone = (zh * 60 + zm) * 60;
+	*unix_s = (long long)timegm(&tm) - (sign == '-' ? -zone : zone);
+	return 0;
+}
