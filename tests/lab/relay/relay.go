@@ -1,0 +1,129 @@
+// Package relay runs one DERP region on loopback: DERP over TLS with a
+// certificate of its own, and STUN. Nodes accept it without any switch.
+package relay
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"time"
+
+	"tailscale.com/derp/derpserver"
+	"tailscale.com/net/stunserver"
+	"tailscale.com/tailcfg"
+	"tailscale.com/types/key"
+	"tailscale.com/types/logger"
+)
+
+// Region is the number of the only region; 900 and up are for one's own relays.
+const Region = 900
+
+type Relay struct {
+	Port int // of DERP, TCP
+	STUN int // of STUN, UDP
+
+	derp   *derpserver.Server
+	web    *http.Server
+	cancel context.CancelFunc
+}
+
+// Start listens on 127.0.0.1:port, on any free port if it is 0.
+func Start(port int) (*Relay, error) {
+	cert, err := selfSigned()
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stun := stunserver.New(ctx)
+	if err := stun.Listen("127.0.0.1:0"); err != nil {
+		cancel()
+		ln.Close()
+		return nil, err
+	}
+	go stun.Serve()
+
+	r := &Relay{
+		Port:   ln.Addr().(*net.TCPAddr).Port,
+		STUN:   stun.LocalAddr().(*net.UDPAddr).Port,
+		derp:   derpserver.New(key.NewNode(), logger.Discard),
+		cancel: cancel,
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/derp", derpserver.Handler(r.derp))
+	mux.Handle("/derp/", derpserver.Handler(r.derp))
+	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
+	r.web = &http.Server{
+		Handler:  mux,
+		ErrorLog: log.New(io.Discard, "", 0),
+		// DERP takes the connection over, which HTTP/2 cannot give away.
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}},
+	}
+	go r.web.ServeTLS(ln, "", "")
+	return r, nil
+}
+
+// Close ends the listeners and every connection.
+func (r *Relay) Close() {
+	r.cancel()
+	r.web.Close()
+	r.derp.Close()
+}
+
+// Map is the DERP map that names this relay.
+func (r *Relay) Map() *tailcfg.DERPMap {
+	return &tailcfg.DERPMap{
+		OmitDefaultRegions: true,
+		Regions: map[int]*tailcfg.DERPRegion{Region: {
+			RegionID:   Region,
+			RegionCode: "lab",
+			RegionName: "Lab",
+			Nodes: []*tailcfg.DERPNode{{
+				Name:             "900a",
+				RegionID:         Region,
+				HostName:         "127.0.0.1",
+				IPv4:             "127.0.0.1",
+				IPv6:             "none",
+				DERPPort:         r.Port,
+				STUNPort:         r.STUN,
+				STUNTestIP:       "127.0.0.1",
+				InsecureForTests: true,
+			}},
+		}},
+	}
+}
+
+func selfSigned() (tls.Certificate, error) {
+	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: "lab relay"},
+		NotBefore:    time.Now().Add(-24 * time.Hour),
+		NotAfter:     time.Now().Add(24 * time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, priv.Public(), priv)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: priv}, nil
+}
