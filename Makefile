@@ -1,0 +1,144 @@
+# moorbox: one static binary, many applets. GNU make.
+#
+#   make                 ./moorbox: static-PIE, musl; the pinned libraries are built first if need be
+#   make ARCH=aarch64    build/aarch64/moorbox, cross-compiled
+#   make test            all tests; tests/run FILE 'CASE' runs one
+#   make lint            layers, style, options against their case
+#   make asan            build/asan/moorbox: clang, address and undefined-behaviour sanitizers
+#   make single          every applet as a program of its own: no hidden coupling
+#   make size            what each module and library weighs
+#   make bench soak fuzz demo
+#   make install         into DESTDIR and PREFIX, see config.mk
+#   make dist            moorbox-VERSION.tar.xz, with gen/ in it
+#   make clean           removes what make made (the libraries' cache stays)
+#
+#   make SYSROOT= CC=gcc DEPS_LIBS=...   with the libraries of this machine
+
+include config.mk
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += -rR
+HOST := $(shell uname -m)
+# Kept as it was written once: a file name with a colon or blank would not survive make anyway.
+B := build/$(ARCH)
+T := $(if $(filter $(HOST),$(ARCH)),build/tests,$(B)/tests)
+
+# The sysroot is asked for once; what deps/build says is kept until deps/ changes or the cache is gone.
+ifneq ($(origin SYSROOT),command line)
+ifneq ($(filter-out clean help lint dist size-of prereqs,$(or $(MAKECMDGOALS),all)),)
+include $(B)/sysroot.mk
+endif
+CC = $(SYSROOT_CC)
+endif
+
+APPLETS := $(sort $(wildcard applets/*.c))
+LIB := $(sort $(wildcard lib/*/*.c))
+UNIT := $(patsubst tests/unit/%.c,$(T)/%,$(wildcard tests/unit/*_test.c))
+FUZZ := $(patsubst tests/fuzz/%.c,build/asan/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+INCLUDES = -Ilib/base -Ilib/means -Ilib/tailnet -I$(B)/gen -Igen
+WARN = -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Wvla $(if $(CI),-Werror)
+ifeq ($(ARCH),asan)
+OPTIMIZE = -O1
+else
+OPTIMIZE = -Os -D_FORTIFY_SOURCE=2
+HARDEN = -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong
+LINK = -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,-z,stack-size=1048576 -Wl,--build-id=none
+endif
+# The same input gives the same bytes in any folder: no absolute path, no date, no build id.
+ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(HARDEN) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \
+	-ffile-prefix-map=$(CURDIR)=. $(if $(SYSROOT),-ffile-prefix-map=$(SYSROOT)=sysroot) \
+	$(INCLUDES) $(SYSROOT_CPPFLAGS) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(SYSROOT_CFLAGS) $(LINK) $(SYSROOT_LDFLAGS) $(LDFLAGS)
+STRIP = $(or $(SYSROOT_STRIP),strip)
+
+OBJ = $(patsubst %.c,$(B)/%.o,main.c $(APPLETS))
+LIBOBJ = $(patsubst %.c,$(B)/%.o,$(LIB)) $(B)/gen/licenses.o
+
+all: $(if $(filter $(HOST),$(ARCH)),moorbox,$(B)/moorbox)
+
+moorbox: $(B)/moorbox
+	@cp $< .$@.new && mv .$@.new $@
+
+$(B)/moorbox: $(OBJ) $(B)/libmoorbox.a
+	$(CC) $(ALL_LDFLAGS) -o $@.full $^ $(DEPS_LIBS)
+	@$(if $(filter asan,$(ARCH)),cp $@.full $@,$(STRIP) -s -R .comment -o $@ $@.full)
+
+$(B)/libmoorbox.a: $(LIBOBJ)
+	@rm -f $@
+	@$(or $(SYSROOT_AR),ar) rcsD $@ $^
+
+$(B)/%.o: %.c | gen/.done
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/gen/licenses.o: $(B)/gen/licenses.c
+	$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
+
+$(B)/main.o: $(B)/gen/versions.h
+$(B)/sysroot.mk: $(addprefix deps/,build Makefile recipes deps.lock mbedtls_config.h) $(addsuffix /flags.mk,$(SYSROOT))
+	@mkdir -p $(@D)
+	@s=$$(deps/build $(ARCH)) && { echo "SYSROOT := $$s"; cat "$$s/flags.mk"; } >$@.new && mv $@.new $@
+%/flags.mk: ;
+
+# What is generated is rewritten only if it changed, so objects depend on the header, not on the stamp.
+gen/.done: scripts/gen scripts/gen.awk completions/values config.mk main.c $(APPLETS)
+	@mkdir -p gen
+	@AWK='$(AWK)' scripts/gen gen '$(VERSION)' '$(DATE)' completions/values main.c $(APPLETS)
+gen/%.h: gen/.done
+	@:
+$(B)/gen/versions.h: $(B)/sysroot.mk
+	@mkdir -p $(@D)
+	@{ echo '#define LINKED_VERSIONS \'; [ -z '$(SYSROOT)' ] || sed 's/.*/	"&\\n" \\/' $(SYSROOT)/VERSIONS; echo '	""'; } >$@
+$(B)/gen/licenses.c: scripts/licenses $(wildcard LICENSE docs/licenses/*) $(B)/sysroot.mk
+	@mkdir -p $(@D)
+	@scripts/licenses $(wildcard LICENSE docs/licenses/* $(addsuffix /licenses/*,$(SYSROOT))) >$@
+ifeq ($(origin SYSROOT),command line)
+.PHONY: $(B)/sysroot.mk
+$(B)/sysroot.mk: ;
+endif
+
+$(T)/%_test: tests/unit/%_test.c $(B)/libmoorbox.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(DEPS_LIBS)
+build/asan/fuzz/%: tests/fuzz/%.c $(B)/libmoorbox.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(DEPS_LIBS)
+
+unit: $(UNIT)
+fuzzers: $(FUZZ)
+test: all unit
+	tests/run
+lint:
+	@scripts/lint
+asan:
+	$(MAKE) ARCH=asan all unit
+size: all
+	@scripts/size $(B)
+single: all
+	@$(MAKE) -s $(APPLETS:applets/%.c=$(B)/single/%)
+$(B)/single/%: applets/%.c main.c $(B)/libmoorbox.a
+	@mkdir -p $@.gen
+	@scripts/gen $@.gen '$(VERSION)' '$(DATE)' completions/values main.c $<
+	@$(CC) -I$@.gen $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ main.c $< $(B)/libmoorbox.a $(DEPS_LIBS)
+	@$(STRIP) -s $@ && rm -rf $@.gen && ls -l $@ | awk '{ print $$5 "\t$*" }'
+bench soak: all
+	tests/$@/run
+demo: all
+	tests/lab/demo
+fuzz:
+	$(MAKE) ARCH=asan fuzzers
+	tests/fuzz/run $(or $(SEC),60)
+prereqs:
+	scripts/prereqs all
+install: all
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ./install.sh --from ./moorbox
+dist: gen/.done
+	@d=moorbox-$(VERSION); { git ls-files; find gen -type f ! -name '.new*'; } | sort -u | tar -c --xz -T - --transform "s,^,$$d/," \
+		--sort=name --owner=0 --group=0 --numeric-owner --mtime='$(DATE) UTC' -f $$d.tar.xz && echo $$d.tar.xz
+clean:
+	rm -rf build gen moorbox .moorbox.new
+help:
+	@sed -n '/^$$/q;s/^# \{0,1\}//p' Makefile
+
+.PHONY: all unit fuzzers test lint asan size single bench soak demo fuzz prereqs install dist clean help
+-include $(OBJ:.o=.d) $(LIBOBJ:.o=.d)
