@@ -1,0 +1,538 @@
+/* localapi - tailscaled's own interface */
+#include "localapi.h"
+#include "clock.h"
+#include "http.h"
+#include "json.h"
+#include "str.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BASE "http://local-tailscaled.sock/localapi/v0/"
+
+static const char *const state_words[] = {
+	"NoState", "InUseOtherUser", "NeedsLogin", "NeedsMachineAuth", "Stopped", "Starting", "Running",
+};
+
+enum node_state node_state_of(const char *word)
+{
+	for (int i = 0; i < NODE_UNKNOWN; i++)
+		if (str_eq(word, state_words[i]))
+			return i;
+	return NODE_UNKNOWN;
+}
+
+const char *node_state_word(enum node_state s)
+{
+	return s >= NODE_NO_STATE && s < NODE_UNKNOWN ? state_words[s] : "?";
+}
+
+/* ---- requests ---- */
+
+static struct http_req request(const struct localapi *api, const char *method, const char *url, long long deadline)
+{
+	return (struct http_req){
+		.method = method, .url = url, .socket = api->path, .dir = api->dir, .who = api->who,
+		.deadline = deadline, .flags = HTTP_NO_PROXY,
+	};
+}
+
+/* tailscaled says what is wrong as text, as {"error": ...} or as {"Error": ...}. */
+static void error_text(const struct buf *body, char *dst, size_t size)
+{
+	struct json j;
+	struct why ignored;
+	*dst = 0;
+	if (body->len && *body->p == '{' && json_parse(&j, body->p, body->len, &ignored) == 0) {
+		if (json_str(&j, json_get(&j, 0, "error"), dst, size) < 0)
+			json_str(&j, json_get(&j, 0, "Error"), dst, size);
+		json_free(&j);
+	}
+	if (!*dst)
+		str_copy_slice(dst, size, (struct slice){buf_cstr(body), body->len});
+	for (size_t n = strlen(dst); n && (dst[n - 1] == '\n' || dst[n - 1] == ' '); )
+		dst[--n] = 0;
+}
+
+static int refused(const struct http_res *res, const char *what, struct why *why)
+{
+	char text[400];
+	error_text(&res->body, text, sizeof text);
+	if (res->status == 403 || res->status == 401) {
+		why_set(why, R_API_DENIED, "%s: tailscaled refuses: %s", what, text);
+		return why_hint(why, "run it as the user that started tailscaled, or: sudo tailscale set --operator=$USER");
+	}
+	if (res->status == 412)
+		return why_set(why, R_BUSY, "%s: somebody else changed it meanwhile", what);
+	return why_set(why, R_API_ERROR, "%s: tailscaled answers %d: %s", what, res->status, *text ? text : "nothing more");
+}
+
+static int no_answer(const struct http_res *res, const char *what, struct why *why)
+{
+	char msg[300];
+	str_copy(msg, sizeof msg, why->msg);
+	switch (res->fault) {
+	case HTTP_SOCKET:
+		return -1;
+	case HTTP_TIMEOUT:
+		return why_set(why, R_TAILSCALED_HUNG, "%s: tailscaled does not answer", what);
+	case HTTP_TOO_BIG:
+		return why_set(why, R_TOO_BIG, "%s: %s", what, msg);
+	default:
+		return why_set(why, R_LOST, "%s: tailscaled ended the connection", what);
+	}
+}
+
+/* One call with a short answer. 0 for a 2xx; the body goes to out when it is given. */
+static int call(const struct localapi *api, const char *method, const char *name, const char *body, size_t len,
+	const char *const *headers, struct buf *out, struct http_res *keep, long long deadline, struct why *why)
+{
+	char url[256];
+	struct http_res res = {0};
+	str_fmt(url, sizeof url, BASE "%s", name);
+	struct http_req req = request(api, method, url, deadline);
+	req.body = body;
+	req.body_len = len;
+	req.headers = headers;
+	int rc = http_do(&req, &res, why);
+	if (rc < 0)
+		no_answer(&res, name, why);
+	else if (res.status / 100 != 2)
+		rc = refused(&res, name, why);
+	else if (out)
+		rc = buf_add(out, buf_cstr(&res.body), res.body.len);
+	if (keep)
+		*keep = res;
+	else
+		http_res_free(&res);
+	return rc;
+}
+
+int localapi_get(const struct localapi *api, const char *what, struct buf *out, long long deadline, struct why *why)
+{
+	return call(api, "GET", what, NULL, 0, NULL, out, NULL, deadline, why);
+}
+
+int localapi_login(const struct localapi *api, long long deadline, struct why *why)
+{
+	return call(api, "POST", "login-interactive", "", 0, NULL, NULL, NULL, deadline, why);
+}
+
+int localapi_logout(const struct localapi *api, long long deadline, struct why *why)
+{
+	return call(api, "POST", "logout", "", 0, NULL, NULL, NULL, deadline, why);
+}
+
+int localapi_patch(const struct localapi *api, const char *json, long long deadline, struct why *why)
+{
+	return call(api, "PATCH", "prefs", json, strlen(json), NULL, NULL, NULL, deadline, why);
+}
+
+/* AllowSingleHosts is wanted by old daemons only, and ignored by new ones; the others would become Go's zero values if left out. */
+static void write_prefs(struct buf *b, const struct prefs *p)
+{
+	json_w_obj(b, "UpdatePrefs");
+	json_w_str(b, "ControlURL", p->control);
+	json_w_bool(b, "RouteAll", p->accept_routes);
+	json_w_bool(b, "AllowSingleHosts", 1);
+	json_w_bool(b, "CorpDNS", 1);
+	json_w_bool(b, "RunSSH", p->ssh);
+	json_w_bool(b, "WantRunning", 1);
+	json_w_bool(b, "LoggedOut", 0);
+	json_w_bool(b, "ShieldsUp", p->shields_up);
+	json_w_str(b, "Hostname", p->hostname);
+	json_w_arr(b, "AdvertiseTags");
+	for (int i = 0; p->tags && p->tags[i]; i++)
+		json_w_str(b, NULL, p->tags[i]);
+	json_w_end(b, ']');
+	json_w_bool(b, "NoStatefulFiltering", 1);
+	json_w_num(b, "NetfilterMode", 2);
+	json_w_raw(b, "AutoUpdate", "{\"Check\":false,\"Apply\":null}", 29);
+	json_w_end(b, '}');
+}
+
+int localapi_start(const struct localapi *api, const char *key, const struct prefs *p, long long deadline, struct why *why)
+{
+	struct buf b = {0};
+	buf_str(&b, "");
+	b.p = xrealloc(b.p, b.cap = 32768);	/* at once, so that no copy of the key is left behind by growing */
+	json_w_obj(&b, NULL);
+	write_prefs(&b, p);
+	if (key)
+		json_w_str(&b, "AuthKey", key);
+	json_w_end(&b, '}');
+	int rc = call(api, "POST", "start", b.p, b.len, NULL, NULL, NULL, deadline, why);
+	buf_wipe(&b);
+	return rc;
+}
+
+int localapi_serve_get(const struct localapi *api, struct buf *out, char etag[static 80], long long deadline, struct why *why)
+{
+	struct http_res res = {0};
+	int rc = call(api, "GET", "serve-config", NULL, 0, NULL, out, &res, deadline, why);
+	const char *tag = rc < 0 ? NULL : http_header(&res, "ETag");
+	if (str_copy(etag, 80, tag ? tag : "") < 0)
+		*etag = 0;
+	http_res_free(&res);
+	return rc;
+}
+
+int localapi_serve_put(const struct localapi *api, const char *json, const char *etag, long long deadline, struct why *why)
+{
+	char match[100];
+	const char *const headers[] = {match, NULL};
+	str_fmt(match, sizeof match, "If-Match: %s", etag ? etag : "");
+	return call(api, "POST", "serve-config", json, strlen(json), etag && *etag ? headers : NULL, NULL, NULL, deadline, why);
+}
+
+int localapi_derp_ports(const struct localapi *api, int *ports, int max, long long deadline, struct why *why)
+{
+	struct buf b = {0};
+	struct json j;
+	int n = 0;
+	if (localapi_get(api, "derpmap", &b, deadline, why) < 0 || json_parse(&j, buf_cstr(&b), b.len, why) < 0) {
+		buf_free(&b);
+		return -1;
+	}
+	for (struct json_iter r = json_each(&j, json_get(&j, 0, "Regions")); json_next(&r); )
+		for (struct json_iter d = json_each(&j, json_get(&j, r.value, "Nodes")); json_next(&d); ) {
+			long long port = 0;
+			int known = 0;
+			json_num(&j, json_get(&j, d.value, "DERPPort"), &port);
+			if (json_bool(&j, json_get(&j, d.value, "STUNOnly")) == 1 || port < 0 || port > 65535)
+				continue;
+			if (!port)
+				port = 443;
+			for (int i = 0; i < n; i++)
+				known |= ports[i] == port;
+			if (!known && n < max)
+				ports[n++] = port;
+		}
+	json_free(&j);
+	buf_free(&b);
+	return n;
+}
+
+/* ---- status ---- */
+
+static int undot(char *name)
+{
+	size_t n = strlen(name);
+	if (n && name[n - 1] == '.')
+		name[n - 1] = 0;
+	return 0;
+}
+
+static void addresses(const struct json *j, int list, char ip4[static 48], char ip6[static 48])
+{
+	*ip4 = *ip6 = 0;
+	for (struct json_iter i = json_each(j, list); json_next(&i); ) {
+		char ip[48];
+		if (json_str(j, i.value, ip, sizeof ip) <= 0)
+			continue;
+		char *dst = strchr(ip, ':') ? ip6 : ip4;
+		if (!*dst)
+			str_copy(dst, 48, ip);
+	}
+}
+
+/* Texts of a list, joined; what does not fit is left out. */
+static void join(const struct json *j, int list, const char *sep, char *dst, size_t size)
+{
+	size_t n = 0;
+	*dst = 0;
+	for (struct json_iter i = json_each(j, list); json_next(&i); ) {
+		char text[512];
+		if (json_str(j, i.value, text, sizeof text) <= 0)
+			continue;
+		int w = snprintf(dst + n, size - n, "%s%s", n ? sep : "", text);
+		if (w < 0 || (size_t)w >= size - n) {
+			dst[n] = 0;
+			break;
+		}
+		n += w;
+	}
+}
+
+static int truth(const struct json *j, int obj, const char *key)
+{
+	return json_bool(j, json_get(j, obj, key)) == 1;
+}
+
+static void text(const struct json *j, int obj, const char *key, char *dst, size_t size)
+{
+	json_str(j, json_get(j, obj, key), dst, size);
+}
+
+static long long moment(const struct json *j, int obj, const char *key)
+{
+	char stamp[64];
+	long long t;
+	text(j, obj, key, stamp, sizeof stamp);
+	return *stamp && clock_parse(stamp, &t) == 0 && t > 0 ? t : 0;
+}
+
+static void fill_status(const struct json *j, struct node_status *s)
+{
+	char word[32];
+	int self = json_get(j, 0, "Self"), net = json_get(j, 0, "CurrentTailnet"), caps = json_get(j, self, "CapMap");
+	text(j, 0, "BackendState", word, sizeof word);
+	s->state = node_state_of(word);
+	text(j, 0, "Version", s->version, sizeof s->version);
+	s->tun = truth(j, 0, "TUN");
+	s->has_key = truth(j, 0, "HaveNodeKey");
+	text(j, 0, "AuthURL", s->auth_url, sizeof s->auth_url);
+	addresses(j, json_get(j, 0, "TailscaleIPs"), s->ip4, s->ip6);
+	s->online = truth(j, self, "Online");
+	text(j, self, "ID", s->id, sizeof s->id);
+	text(j, self, "HostName", s->hostname, sizeof s->hostname);
+	text(j, self, "DNSName", s->dns_name, sizeof s->dns_name);
+	undot(s->dns_name);
+	s->has_netmap = net >= 0;
+	text(j, net, "Name", s->tailnet, sizeof s->tailnet);
+	text(j, net, "MagicDNSSuffix", s->suffix, sizeof s->suffix);
+	s->magicdns = truth(j, net, "MagicDNSEnabled");
+	s->can_https = json_find(j, caps, "https") >= 0 && json_count(j, json_get(j, 0, "CertDomains")) > 0;
+	s->can_ssh = json_find(j, caps, "https://tailscale.com/cap/ssh") >= 0;
+	join(j, json_get(j, self, "Tags"), ",", s->tags, sizeof s->tags);
+	s->key_expiry = moment(j, self, "KeyExpiry");
+	join(j, json_get(j, 0, "Health"), "; ", s->health, sizeof s->health);
+}
+
+int localapi_read_status(const char *p, size_t len, struct node_status *s, struct why *why)
+{
+	struct json j;
+	memset(s, 0, sizeof *s);
+	if (json_parse(&j, p, len, why) < 0)
+		return -1;
+	fill_status(&j, s);
+	json_free(&j);
+	return 0;
+}
+
+int localapi_status(const struct localapi *api, struct node_status *s, long long deadline, struct why *why)
+{
+	struct buf b = {0};
+	int rc = localapi_get(api, "status?peers=false", &b, deadline, why);
+	if (!rc)
+		rc = localapi_read_status(buf_cstr(&b), b.len, s, why);
+	buf_free(&b);
+	return rc;
+}
+
+int localapi_read_peer(const char *p, size_t len, const char *suffix, struct peer *peer, struct why *why)
+{
+	struct json j;
+	memset(peer, 0, sizeof *peer);
+	if (json_parse(&j, p, len, why) < 0)
+		return -1;
+	text(&j, 0, "ID", peer->id, sizeof peer->id);
+	text(&j, 0, "HostName", peer->hostname, sizeof peer->hostname);
+	text(&j, 0, "DNSName", peer->dns_name, sizeof peer->dns_name);
+	undot(peer->dns_name);
+	str_copy(peer->name, sizeof peer->name, peer->dns_name);
+	size_t n = strlen(peer->dns_name), m = strlen(suffix);
+	if (m && n > m + 1 && str_ends(peer->dns_name, suffix) && peer->dns_name[n - m - 1] == '.')
+		peer->name[n - m - 1] = 0;
+	addresses(&j, json_get(&j, 0, "TailscaleIPs"), peer->ip4, peer->ip6);
+	text(&j, 0, "OS", peer->os, sizeof peer->os);
+	text(&j, 0, "Relay", peer->relay, sizeof peer->relay);
+	text(&j, 0, "CurAddr", peer->addr, sizeof peer->addr);
+	join(&j, json_get(&j, 0, "Tags"), ",", peer->tags, sizeof peer->tags);
+	join(&j, json_get(&j, 0, "PrimaryRoutes"), ",", peer->routes, sizeof peer->routes);
+	peer->online = truth(&j, 0, "Online");
+	peer->active = truth(&j, 0, "Active");
+	peer->exit_node = truth(&j, 0, "ExitNodeOption");
+	peer->shared_in = truth(&j, 0, "ShareeNode");
+	peer->last_seen = moment(&j, 0, "LastSeen");
+	json_free(&j);
+	return 0;
+}
+
+/* The status of a large tailnet is megabytes: its peers are read one by one as the bytes come. */
+struct peer_scan {
+	struct json_scan scan;
+	const char *suffix;
+	int (*fn)(const struct peer *, void *);
+	void *ctx;
+	struct why *why;
+};
+
+static int scan_peer(void *ctx, struct slice name, const char *p, size_t len)
+{
+	struct peer_scan *s = ctx;
+	struct peer peer;
+	struct why ignored;
+	(void)name;
+	if (localapi_read_peer(p, len, s->suffix, &peer, &ignored) < 0 || peer.shared_in)
+		return 0;
+	return s->fn(&peer, s->ctx);
+}
+
+static int feed_scan(void *ctx, const char *p, size_t len)
+{
+	struct peer_scan *s = ctx;
+	return json_scan_feed(&s->scan, p, len, s->why);
+}
+
+int localapi_peers(const struct localapi *api, struct node_status *st, int (*fn)(const struct peer *, void *), void *ctx,
+	long long deadline, struct why *why)
+{
+	struct why scan_why = {0};
+	if (localapi_status(api, st, deadline, why) < 0)
+		return -1;
+	struct peer_scan s = {.scan = {.key = "Peer", .fn = scan_peer}, .suffix = st->suffix, .fn = fn, .ctx = ctx, .why = &scan_why};
+	s.scan.ctx = &s;
+	struct http_res res = {0};
+	struct http_req req = request(api, "GET", BASE "status", deadline);
+	req.sink = feed_scan;
+	req.ctx = &s;
+	int rc = http_do(&req, &res, why), stopped = rc < 0 && res.fault == HTTP_STOPPED && !scan_why.reason;
+	if (stopped)
+		rc = 0;		/* fn has seen enough */
+	else if (rc < 0 && scan_why.reason)
+		*why = scan_why;
+	else if (rc < 0)
+		no_answer(&res, "status", why);
+	else if (res.status / 100 != 2)
+		rc = refused(&res, "status", why);
+	else
+		rc = json_scan_end(&s.scan, why);
+	json_scan_free(&s.scan);
+	http_res_free(&res);
+	return rc;
+}
+
+/* ---- dial ---- */
+
+int localapi_dial(const struct localapi *api, const char *host, int port, struct dial_answer *early, int *half_close,
+	long long deadline, struct why *why)
+{
+	*half_close = 0;
+	int fd = dial_unix(api->dir, api->path, &api->who, deadline, why);
+	if (fd < 0)
+		return -1;
+	if (dial_tailnet(fd, host, port, deadline, early, why) < 0) {
+		close(fd);
+		return -1;
+	}
+	if (!early->self)
+		return fd;
+	close(fd);
+	char *to;
+	int to_port;
+	if (str_host_port(early->addr, &to, &to_port) < 0)
+		return why_set(why, R_API_ERROR, "dial: tailscaled gives an address that is none");
+	*half_close = 1;
+	early->early_len = 0;
+	return dial_tcp(to, to_port, deadline, why);
+}
+
+/* ---- bus ---- */
+
+enum { MASK_INITIAL_STATE = 2, MASK_NO_KEYS = 16, MASK_INITIAL_HEALTH = 128, MASK_RATE_LIMIT = 256 };
+
+int bus_open(struct bus **bus, const struct localapi *api, long long deadline, struct why *why)
+{
+	char url[128];
+	struct http_res res = {0};
+	struct http_stream *stream;
+	/* without the limit daemons up to 1.98 send the whole netmap at every change */
+	str_fmt(url, sizeof url, BASE "watch-ipn-bus?mask=%d", MASK_INITIAL_STATE | MASK_NO_KEYS | MASK_INITIAL_HEALTH | MASK_RATE_LIMIT);
+	struct http_req req = request(api, "GET", url, deadline);
+	int rc = http_stream_open(&stream, &req, &res, why);
+	if (rc < 0 && res.status)
+		refused(&res, "watch-ipn-bus", why);
+	else if (rc < 0)
+		no_answer(&res, "watch-ipn-bus", why);
+	http_res_free(&res);
+	*bus = rc < 0 ? NULL : (struct bus *)stream;
+	return rc;
+}
+
+void bus_close(struct bus *bus)
+{
+	if (bus)
+		http_stream_close((struct http_stream *)bus);
+}
+
+/* One warning: login-state tells why the control server cannot be had; of the others only what hinders a join. */
+static void read_warning(const struct json *j, struct json_iter *w, struct bus_event *e)
+{
+	char line[256];
+	if (json_str_eq(j, w->key, "login-state")) {
+		text(j, json_get(j, w->value, "Args"), "error", e->login_error, sizeof e->login_error);
+		return;
+	}
+	if (!truth(j, w->value, "ImpactsConnectivity"))
+		return;
+	text(j, w->value, "Text", line, sizeof line);
+	size_t n = strlen(e->health);
+	if (*line)
+		snprintf(e->health + n, sizeof e->health - n, "%s%s", n ? "; " : "", line);
+}
+
+static void read_health(struct slice s, struct bus_event *e)
+{
+	struct json j;
+	struct why ignored;
+	if (json_parse(&j, s.p, s.len, &ignored) < 0)
+		return;
+	e->has_health = 1;
+	for (struct json_iter w = json_each(&j, json_get(&j, 0, "Warnings")); json_next(&w); )
+		read_warning(&j, &w, e);
+	json_free(&j);
+}
+
+static void read_text(struct slice s, char *dst, size_t size)
+{
+	struct json j;
+	struct why ignored;
+	if (!s.p || json_parse(&j, s.p, s.len, &ignored) < 0)
+		return;
+	/* too long for us is cut rather than lost */
+	char *whole = json_dup(&j, 0, NULL);
+	if (whole)
+		str_copy(dst, size, whole);
+	free(whole);
+	json_free(&j);
+}
+
+int bus_read(const char *line, size_t len, struct bus_event *e)
+{
+	struct json_want want[] = {{.key = "State"}, {.key = "ErrMessage"}, {.key = "BrowseToURL"}, {.key = "LoginFinished"}, {.key = "Health"}};
+	memset(e, 0, sizeof *e);
+	e->state = -1;
+	if (json_top(line, len, want, 5) < 0)
+		return -1;
+	struct slice state = want[0].value;
+	if (state.p && state.len == 1 && *state.p >= '0' && *state.p <= '6')
+		e->state = *state.p - '0';
+	read_text(want[1].value, e->err, sizeof e->err);
+	read_text(want[2].value, e->url, sizeof e->url);
+	e->login_finished = want[3].value.p != NULL;
+	if (want[4].value.p)
+		read_health(want[4].value, e);
+	return 0;
+}
+
+int bus_next(struct bus *bus, struct bus_event *e, struct pollfd *fds, int n, long long deadline, struct why *why)
+{
+	char *line;
+	size_t len;
+	for (;;) {
+		int rc = http_stream_next((struct http_stream *)bus, fds, n, deadline, &line, &len, why);
+		if (rc == HTTP_END)
+			return BUS_END;
+		if (rc == HTTP_FDS)
+			return BUS_FDS;
+		if (rc < 0)
+			return -1;
+		if (bus_read(line, len, e) == 0)
+			return BUS_EVENT;
+	}
+}

@@ -1,0 +1,107 @@
+/* localapi - tailscaled's own interface: HTTP on its unix socket, /localapi/v0/...
+ *
+ * Source: tailscale/tailscale, ipn/localapi/localapi.go, ipn/backend.go, ipn/prefs.go, ipn/ipnstate/ipnstate.go.
+ * Every call has a deadline (clock.h). Nobody there is [not-up]; no answer in time [tailscaled-hung]; the answer "no"
+ * [api-denied] (403) or [api-error] with tailscaled's text; an answer cut off [lost].
+ */
+#ifndef LOCALAPI_H
+#define LOCALAPI_H
+#include "buf.h"
+#include "dial.h"
+#include "err.h"
+
+struct localapi {
+	char path[600];			/* socket; a name below dir unless dir is AT_FDCWD */
+	int dir;
+	struct dial_who who;
+};
+
+/* ipn.State: the number on the bus, the word in a status. */
+enum node_state { NODE_NO_STATE, NODE_OTHER_USER, NODE_NEEDS_LOGIN, NODE_NEEDS_APPROVAL, NODE_STOPPED, NODE_STARTING, NODE_RUNNING, NODE_UNKNOWN };
+
+struct node_status {
+	enum node_state state;
+	char version[64];
+	int tun, has_key, online, has_netmap;
+	char auth_url[512];
+	char ip4[48], ip6[48];
+	char id[64], hostname[256];
+	char dns_name[256];		/* no dot at its end */
+	char tailnet[256], suffix[256];	/* names of it; "" before the first netmap */
+	int magicdns;
+	int can_https;			/* capability and certificate domain both there */
+	int can_ssh;
+	char tags[512];			/* joined by ',' */
+	long long key_expiry;		/* seconds since 1970; 0: never */
+	char health[1024];		/* texts joined by "; " */
+};
+
+struct peer {
+	char id[64], hostname[256];
+	char dns_name[256];		/* no dot at its end */
+	char name[256];			/* its first label when it is of this tailnet, else the whole */
+	char ip4[48], ip6[48];
+	char os[64], relay[32], addr[64];	/* addr: "" unless direct */
+	char tags[512];
+	int online, active, exit_node, shared_in;
+	long long last_seen;		/* 0: not said */
+	char routes[1024];		/* prefixes beyond its own addresses, joined by ',' */
+};
+
+/* peers 0: only this node (small). One call; each peer goes to fn as it is read, so memory stays small. */
+int localapi_status(const struct localapi *, struct node_status *, long long deadline, struct why *);
+int localapi_peers(const struct localapi *, struct node_status *, int (*fn)(const struct peer *, void *), void *ctx,
+	long long deadline, struct why *);
+int localapi_read_status(const char *json, size_t len, struct node_status *, struct why *);	/* the same from text: a fuzz target */
+int localapi_read_peer(const char *json, size_t len, const char *suffix, struct peer *, struct why *);
+
+/* Preferences that moorbox sets. All of them are sent at start: the call replaces every preference. */
+struct prefs {
+	const char *control, *hostname;
+	const char *const *tags;	/* NULL-ended */
+	int shields_up, ssh, accept_routes;
+};
+
+/* key may be NULL. The body that holds it is wiped. */
+int localapi_start(const struct localapi *, const char *key, const struct prefs *, long long deadline, struct why *);
+int localapi_login(const struct localapi *, long long deadline, struct why *);	/* register now: once after start when there is no node key */
+int localapi_logout(const struct localapi *, long long deadline, struct why *);	/* 0 once the control server has answered */
+int localapi_patch(const struct localapi *, const char *json, long long deadline, struct why *);	/* {"X":v,"XSet":true} */
+int localapi_get(const struct localapi *, const char *what, struct buf *, long long deadline, struct why *);	/* "prefs", "derpmap", ... */
+
+/* Serve's configuration: a JSON document with an ETag. put answers 412 as [busy]: somebody changed it meanwhile. */
+int localapi_serve_get(const struct localapi *, struct buf *, char etag[static 80], long long deadline, struct why *);
+int localapi_serve_put(const struct localapi *, const char *json, const char *etag, long long deadline, struct why *);
+
+/* DERP ports of the map (0 in it means 443), each once; their number, 0 before the first netmap, -1. */
+int localapi_derp_ports(const struct localapi *, int *ports, int max, long long deadline, struct why *);
+
+/* A stream to host:port in the tailnet; host is a name or address that peers.h found there. -1: see dial_tailnet.
+ * early gets the bytes that came with the answer. In TUN mode tailscaled may send us to dial by ourselves: done here.
+ * *half_close tells whether the stream can be closed one way (a TCP connection of our own) or not (LocalAPI's). */
+int localapi_dial(const struct localapi *, const char *host, int port, struct dial_answer *early, int *half_close,
+	long long deadline, struct why *);
+
+/* The bus: what tailscaled tells of itself. Open it before start, from the same process (a URL to log in is sent
+ * only to the process that asked). Needs nobody's permission. */
+struct bus;
+struct bus_event {
+	int state;			/* enum node_state, or -1: not in this event */
+	int login_finished;
+	char err[512];			/* ErrMessage */
+	char url[512];			/* BrowseToURL */
+	int has_health;
+	char login_error[512];		/* why the last login failed, DNS and TLS errors too */
+	char health[512];		/* other warnings that impair connecting, joined by "; " */
+};
+struct pollfd;
+int  bus_open(struct bus **, const struct localapi *, long long deadline, struct why *);
+enum { BUS_EVENT = 1, BUS_END = 0, BUS_FDS = 2 };
+int  bus_next(struct bus *, struct bus_event *, struct pollfd *fds, int n, long long deadline, struct why *);	/* as http_stream_next */
+void bus_close(struct bus *);
+int  bus_read(const char *line, size_t len, struct bus_event *);	/* one line: a fuzz target; 0, or -1: no object */
+
+enum node_state node_state_of(const char *word);	/* "NeedsLogin" ... */
+const char *node_state_word(enum node_state);
+
+#endif

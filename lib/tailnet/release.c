@@ -1,0 +1,108 @@
+/* release - the Tailscale programs on this machine */
+#include "release.h"
+#include "str.h"
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The real path of a file that can be executed, or -1. */
+static int usable(const char *path, char *real, int size)
+{
+	char full[PATH_MAX];
+	struct stat st;
+	if (!realpath(path, full) || stat(full, &st) < 0)
+		return -1;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EISDIR;
+		return -1;
+	}
+	if (access(full, X_OK) < 0)
+		return -1;
+	return str_copy(real, size, full);
+}
+
+static int check_program(const char *path, struct why *why)
+{
+	unsigned char h[20] = {0}, own[20] = {0};
+	int fd = open(path, O_RDONLY | O_CLOEXEC), self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, h, sizeof h);
+	if (self >= 0 && read(self, own, sizeof own) < 0)
+		*own = 0;
+	close(fd);
+	close(self);
+	if (n < 0)
+		return why_errno(why, "read %s:", path);
+	if (n >= 2 && !memcmp(h, "#!", 2)) {
+		why_set(why, R_BAD_TAILSCALED, "%s is a script, and the confined daemon may execute nothing but itself", path);
+		return why_hint(why, "set MOORBOX_TAILSCALED to the program itself; MOORBOX_PASS_ENV=NAME hands variables on to it");
+	}
+	if (n < (ssize_t)sizeof h || memcmp(h, ELFMAG, SELFMAG))
+		return why_set(why, R_BAD_TAILSCALED, "%s is not a program", path);
+	if (*own && (h[EI_CLASS] != own[EI_CLASS] || h[EI_DATA] != own[EI_DATA] || memcmp(h + 18, own + 18, 2))) {
+		unsigned machine = h[EI_DATA] == ELFDATA2MSB ? h[18] << 8 | h[19] : h[19] << 8 | h[18];
+		return why_set(why, R_BAD_TAILSCALED, "%s is for another architecture (ELF machine %u)", path, machine);
+	}
+	return 0;
+}
+
+static int in_path(char *real, int size)
+{
+	const char *dirs = getenv("PATH");
+	char *list = xfmt("%s:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin", dirs ? dirs : ""), *save = NULL;
+	int rc = -1;
+	for (char *d = strtok_r(list, ":", &save); d && rc < 0; d = strtok_r(NULL, ":", &save)) {
+		char path[PATH_MAX];
+		if (*d == '/' && str_fmt(path, sizeof path, "%s/tailscaled", d) > 0)
+			rc = usable(path, real, size);
+	}
+	free(list);
+	return rc;
+}
+
+static int installed(char *real, int size)
+{
+	char path[PATH_MAX], self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (n > 0) {
+		self[n] = 0;
+		char *bin = strrchr(self, '/');
+		if (bin && (*bin = 0, str_fmt(path, sizeof path, "%s/../lib/moorbox/current/tailscaled", self) > 0)
+			&& usable(path, real, size) >= 0)
+			return 0;
+	}
+	if (usable("/usr/local/lib/moorbox/current/tailscaled", real, size) >= 0)
+		return 0;
+	const char *home = getenv("HOME");
+	if (home && *home && str_fmt(path, sizeof path, "%s/.local/lib/moorbox/current/tailscaled", home) > 0)
+		return usable(path, real, size);
+	return -1;
+}
+
+int release_tailscaled(char *path, int size, struct why *why)
+{
+	const char *told = getenv("MOORBOX_TAILSCALED");
+	if (told && *told) {
+		if (usable(told, path, size) < 0) {
+			why_set(why, errno == ENOENT ? R_NO_TAILSCALED : R_BAD_TAILSCALED, "MOORBOX_TAILSCALED=%s:", told);
+			return -1;
+		}
+	} else if (installed(path, size) < 0 && in_path(path, size) < 0) {
+		why_set(why, R_NO_TAILSCALED, "no tailscaled on this machine: not installed by moorbox, not in PATH");
+		return why_hint(why, "install Tailscale, or point at the program: MOORBOX_TAILSCALED=/path/to/tailscaled");
+	}
+	return check_program(path, why);
+}
+
+int release_check_version(const char *version, struct why *why)
+{
+	int major, minor;
+	if (sscanf(version, "%d.%d.", &major, &minor) != 2 || major > 1 || minor >= RELEASE_OLDEST_MINOR)
+		return 0;
+	return why_set(why, R_TAILSCALED_OLD, "this tailscaled is %s; moorbox needs 1.%d or newer", version, RELEASE_OLDEST_MINOR);
+}

@@ -1,0 +1,210 @@
+/* settings - what the user wants, from four places */
+#include "settings.h"
+#include "buf.h"
+#include "file.h"
+#include "json.h"
+#include "key.h"
+#include "str.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_MAX = 1 << 20 };
+
+static int bad(struct why *why, const char *file, const char *key, const char *what)
+{
+	return why_set(why, R_BAD_CONFIG, "%s: tailscale.%s: %s", file, key, what);
+}
+
+int settings_tag(struct settings *s, const char *tag, struct why *why)
+{
+	const char *bare = str_starts(tag, "tag:") ? tag + 4 : tag;
+	size_t n = strlen(bare);
+	int ok = n && n < 56 && strspn(bare, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == n
+		&& !strchr("0123456789-", *bare);
+	if (!ok)
+		return why_set(why, R_USAGE, "%s: not a tag: tag:NAME, letters, digits and hyphens, a letter first", tag);
+	char whole[64];
+	str_fmt(whole, sizeof whole, "tag:%s", bare);
+	for (int i = 0; i < s->ntags; i++)
+		if (str_eq(s->tags[i], whole))
+			return 0;
+	if (s->ntags == SETTINGS_TAGS)
+		return why_set(why, R_USAGE, "more than %d tags", SETTINGS_TAGS);
+	str_copy(s->tags[s->ntags++], sizeof s->tags[0], whole);
+	return 0;
+}
+
+int settings_control(const char *url, char *dst, int size, struct why *why)
+{
+	const char *host = str_starts(url, "https://") ? url + 8 : str_starts(url, "http://") ? url + 7 : NULL;
+	size_t n = strlen(url);
+	if (!host || !*host || *host == '/' || strpbrk(url, " \t\r\n\"\\?#@") || n >= (size_t)size)
+		return why_set(why, R_USAGE, "%s: not the URL of a control server (https://HOST)", url);
+	str_copy(dst, size, url);
+	while (n && dst[n - 1] == '/')
+		dst[--n] = 0;
+	return 0;
+}
+
+static int text(const struct json *j, int obj, const char *file, const char *key, char *dst, size_t size, struct why *why)
+{
+	int v = json_get(j, obj, key);
+	if (v < 0)
+		return 0;
+	if (json_str(j, v, dst, size) < 0)
+		return bad(why, file, key, "not a text, or too long");
+	return 0;
+}
+
+/* authKey is the key itself, or where it is: "env:NAME", "file:PATH". */
+static int config_key(struct settings *s, const struct json *j, int obj, const char *file, struct why *why)
+{
+	int v = json_get(j, obj, "authKey");
+	if (v < 0)
+		return 0;
+	size_t len;
+	char *key = json_dup(j, v, &len);
+	if (!key)
+		return bad(why, file, "authKey", "not a text");
+	int rc = 0;
+	if (str_starts(key, "env:") || str_starts(key, "file:"))
+		rc = str_copy(s->key_src, sizeof s->key_src, key) < 0 ? bad(why, file, "authKey", "too long") : 0;
+	else if (len) {
+		str_copy(s->key_src, sizeof s->key_src, "config");
+		secret_free(&s->key);
+		rc = secret_set(&s->key, key, len) < 0 ? bad(why, file, "authKey", "too long") : 0;
+	}
+	explicit_bzero(key, len);
+	free(key);
+	return rc < 0 ? -1 : 0;
+}
+
+static int apply(struct settings *s, const struct json *j, const char *file, struct why *why)
+{
+	int obj = json_get(j, 0, "tailscale");
+	if (json_kind(j, 0) != JSON_OBJ || (obj >= 0 && json_kind(j, obj) != JSON_OBJ))
+		return why_set(why, R_BAD_CONFIG, "%s: not an object with a \"tailscale\" section", file);
+	if (obj < 0)
+		return 0;
+	int v = json_get(j, obj, "enabled");
+	if (v >= 0 && json_bool(j, v) < 0)
+		return bad(why, file, "enabled", "neither true nor false");
+	s->disabled = v >= 0 && !json_bool(j, v);
+	v = json_get(j, obj, "ephemeral");
+	if (v >= 0 && (s->ephemeral = json_bool(j, v)) < 0)
+		return bad(why, file, "ephemeral", "neither true nor false");
+	if (text(j, obj, file, "hostnamePrefix", s->prefix, sizeof s->prefix, why) < 0
+		|| text(j, obj, file, "loginServer", s->login_server, sizeof s->login_server, why) < 0
+		|| config_key(s, j, obj, file, why) < 0)
+		return -1;
+	v = json_get(j, obj, "tags");
+	if (v >= 0 && json_kind(j, v) != JSON_ARR)
+		return bad(why, file, "tags", "not a list");
+	for (struct json_iter i = json_each(j, v); json_next(&i); ) {
+		char tag[64];
+		if (json_str(j, i.value, tag, sizeof tag) < 0 || settings_tag(s, tag, why) < 0)
+			return bad(why, file, "tags", "holds something that is no tag");
+	}
+	return 0;
+}
+
+/* 1 when the file was there and read, 0 when there is none, -1. */
+static int read_config(struct settings *s, const char *path, struct why *why)
+{
+	struct buf b = {0};
+	struct json j;
+	struct why parse = {0};
+	if (file_read(AT_FDCWD, path, &b, CONFIG_MAX, why) < 0) {
+		int none = errno == ENOENT || errno == ENOTDIR;
+		buf_wipe(&b);
+		return none ? 0 : -1;
+	}
+	str_copy(s->config, sizeof s->config, path);
+	int rc = json_parse(&j, buf_cstr(&b), b.len, &parse);
+	if (rc < 0)
+		why_set(why, R_BAD_CONFIG, "%s: %s", path, parse.msg);
+	else {
+		rc = apply(s, &j, path, why);
+		json_free(&j);
+	}
+	buf_wipe(&b);
+	return rc < 0 ? -1 : 1;
+}
+
+static int find_config(struct settings *s, struct why *why)
+{
+	const char *told = getenv("MOORBOX_CONFIG"), *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	char path[4096];
+	if (told && *told) {
+		int rc = read_config(s, told, why);
+		return rc ? rc : why_set(why, R_BAD_CONFIG, "MOORBOX_CONFIG=%s: no such file", told);
+	}
+	int rc = 0;
+	if (xdg && *xdg == '/' && str_fmt(path, sizeof path, "%s/moorbox/config.json", xdg) > 0)
+		rc = read_config(s, path, why);
+	else if (home && *home && str_fmt(path, sizeof path, "%s/.config/moorbox/config.json", home) > 0)
+		rc = read_config(s, path, why);
+	if (!rc && home && *home && str_fmt(path, sizeof path, "%s/.config/perry/config.json", home) > 0)
+		rc = read_config(s, path, why);
+	return rc;
+}
+
+/* A variable of the environment over what the config said. */
+static int from_env(const char *name, char *dst, size_t size, struct why *why)
+{
+	const char *v = getenv(name);
+	if (v && *v && str_copy(dst, size, v) < 0)
+		return why_set(why, R_BAD_CONFIG, "%s: too long", name);
+	return 0;
+}
+
+static void key_from_env(struct settings *s)
+{
+	static const char *const names[] = {"TS_AUTHKEY", "TS_AUTH_KEY", "PERRY_TAILSCALE_AUTH_KEY"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *v = getenv(names[i]);
+		if (!v || !*v)
+			continue;
+		/* containerboot: the variable may say file:PATH */
+		if (!str_starts(v, "file:") || str_copy(s->key_src, sizeof s->key_src, v) < 0)
+			str_fmt(s->key_src, sizeof s->key_src, "env:%s", names[i]);
+		return;
+	}
+}
+
+int settings_load(struct settings *s, struct why *why)
+{
+	*s = (struct settings){.ephemeral = -1};
+	if (find_config(s, why) < 0)
+		return -1;
+	key_from_env(s);
+	if (from_env("TS_LOGIN_SERVER", s->login_server, sizeof s->login_server, why) < 0
+		|| from_env("TS_HOSTNAME", s->hostname, sizeof s->hostname, why) < 0
+		|| from_env("TS_STATE_DIR", s->node_dir, sizeof s->node_dir, why) < 0
+		|| from_env("TS_SOCKET", s->socket, sizeof s->socket, why) < 0)
+		return -1;
+	return 0;
+}
+
+int settings_key(struct settings *s, const char *src, struct secret *key, struct why *why)
+{
+	struct key shape;
+	if (!src)
+		src = s->key_src;
+	if (!*src) {
+		why_set(why, R_NO_KEY, "no auth key: neither -k nor TS_AUTHKEY nor a config file gives one");
+		return why_hint(why, "export TS_AUTHKEY=..., or pass -k file:PATH, or log in with a browser: --login");
+	}
+	if (str_eq(src, "config")) {
+		if (secret_set(key, s->key.p, s->key.len) < 0)
+			return why_set(why, R_RESOURCES, "no memory left");
+	} else if (secret_get(key, src, why) < 0)
+		return -1;
+	if (key_can_join(key->p, key->len, &shape, why) < 0) {
+		secret_free(key);
+		return -1;
+	}
+	return 0;
+}
