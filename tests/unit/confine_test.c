@@ -27,7 +27,7 @@
 #else
 #define ASAN 0
 #endif
-static const char asan_needs[] = ASAN ? "/proc" : "/nonexistent";
+static const char *const asan_needs = ASAN ? "/proc" : "/nonexistent";
 
 static int number, bad;
 static char self[4096], dir[64];
