@@ -113,6 +113,7 @@ func init() {
 	verbs = []verb{
 		{"key", "KIND [OPTION...]", "print a new auth key: one-off, reusable, expired, revoked, used, unknown", (*lab).verbKey},
 		{"client", "[--scope S]... [--tag T]...", "print a new OAuth client secret", (*lab).verbClient},
+		{"federated", "[--scope S]... [--tag T]... [--issuer I] [--subject S] [--audience A]", "print a new federated client id", (*lab).verbClient},
 		{"nodes", "", "id name hostname ip4 ephemeral online authorized expired tags user stable-id", (*lab).verbNodes},
 		{"delete", "NODE", "remove a device", (*lab).verbNode},
 		{"expire", "NODE", "end a device's node key", (*lab).verbNode},
@@ -133,6 +134,7 @@ func init() {
 		{"owners", "[TAG [OWNER...]]", "print, or set, who may give a tag", (*lab).verbOwners},
 		{"login", "list|approve [HOSTNAME|URL]", "interactive logins", (*lab).verbLogin},
 		{"counts", "[reset]", "requests so far, by path", (*lab).verbCounts},
+		{"echo", "", "print a loopback port that sends back what it gets", (*lab).verbEcho},
 		{"txt", "", "what nodes had set in DNS", (*lab).verbTXT},
 		{"dialect", "", "saas or headscale", func(l *lab, _ []string) (string, error) { return l.opt.Dialect + "\n", nil }},
 		{"help", "", "this", func(*lab, []string) (string, error) { return help(), nil }},
@@ -142,7 +144,7 @@ func init() {
 func help() string {
 	var b strings.Builder
 	for _, v := range verbs {
-		fmt.Fprintf(&b, "%-52s %s\n", strings.TrimSpace(v.name+" "+v.args), v.help)
+		fmt.Fprintf(&b, "%-50s %s\n", strings.TrimSpace(v.name+" "+v.args), v.help)
 	}
 	return b.String()
 }
@@ -158,7 +160,7 @@ func (l *lab) obey(words []string) (string, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if words[0] != "key" && words[0] != "client" {
+	if words[0] != "key" {
 		log.Printf("ctl: %s", strings.Join(words, " "))
 	}
 	out, err := verbs[i].run(l, words)
@@ -244,18 +246,24 @@ func (l *lab) verbKey(w []string) (string, error) {
 }
 
 func (l *lab) verbClient(w []string) (string, error) {
-	w, got, err := takeOptions(w[1:], []string{"tag", "scope"}, nil)
+	kind, named := w[0], []string{"tag", "scope"}
+	if kind == "federated" {
+		named = append(named, "issuer", "subject", "audience")
+	}
+	w, got, err := takeOptions(w[1:], named, nil)
 	if err != nil {
 		return "", err
 	}
 	if len(w) > 0 {
 		return "", usage("no operands")
 	}
-	c := &credential{Text: l.newKeyText("client").text, Kind: "client", Scopes: got["scope"], Tags: got["tag"]}
+	one := func(name string) string { return strings.Join(got[name], "") }
+	c := &credential{Kind: kind, Scopes: got["scope"], Tags: got["tag"],
+		Issuer: one("issuer"), Subject: one("subject"), Audience: one("audience")}
 	if c.Scopes == nil {
 		c.Scopes = []string{"all"}
 	}
-	return l.addCredential(c).Text + "\n", nil
+	return l.addClient(c).Text + "\n", nil
 }
 
 func (l *lab) verbNodes(w []string) (string, error) {
@@ -535,6 +543,30 @@ func (l *lab) verbCounts(w []string) (string, error) {
 		fmt.Fprintf(&b, "%d\t%s\n", l.counts[p], clean(p))
 	}
 	return b.String(), nil
+}
+
+// verbEcho gives tests something to reach behind a node.
+func (l *lab) verbEcho([]string) (string, error) {
+	if l.echo == nil {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		l.echo = ln
+		go func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					io.Copy(conn, conn)
+					conn.Close()
+				}()
+			}
+		}()
+	}
+	return fmt.Sprintln(l.echo.Addr().(*net.TCPAddr).Port), nil
 }
 
 func (l *lab) verbTXT(w []string) (string, error) {

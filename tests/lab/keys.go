@@ -23,6 +23,7 @@ type authKey struct {
 	Preauthorized bool
 	Tags          []string
 	User          tailcfg.UserID // 0 if an OAuth client made it
+	Maker         string         // and its id
 	Created       time.Time
 	Expires       time.Time
 	Revoked       time.Time
@@ -66,7 +67,8 @@ func (l *lab) newKeyText(kind string) keyText {
 // keyID is the id inside a Tailscale secret; headscale counts.
 func (l *lab) keyID(text string) string {
 	if l.headscale() {
-		return strconv.Itoa(len(l.keys) + len(l.creds) + 1)
+		l.lastKey++
+		return strconv.Itoa(l.lastKey)
 	}
 	if part := strings.Split(text, "-"); len(part) == 4 {
 		return part[2]

@@ -127,7 +127,7 @@ func start(args []string) error {
 	if err := writeJSON(filepath.Join(dir, "options.json"), o); err != nil {
 		return err
 	}
-	return launch(dir, o)
+	return launch(dir, o, nil)
 }
 
 func restart(dir string, args []string) error {
@@ -139,17 +139,28 @@ func restart(dir string, args []string) error {
 	if err := readJSON(filepath.Join(dir, "options.json"), &o); err != nil {
 		return err
 	}
+	// Who comes between the two servers waits in our queue, and is not turned away.
+	var k keep
+	if err := readJSON(filepath.Join(dir, keepFile), &k); err != nil {
+		return err
+	}
+	door, err := life.Listen(k.Port)
+	if err != nil {
+		return err
+	}
+	defer door.Close()
 	if err := life.Stop(dir); err != nil {
 		return err
 	}
 	if len(args) > 0 && args[0] == "--forget" {
 		os.Remove(filepath.Join(dir, tablesFile))
 	}
-	return launch(dir, o)
+	return launch(dir, o, door)
 }
 
-// launch starts the server that o asks for and prints what a shell can eval.
-func launch(dir string, o options) error {
+// launch starts the server that o asks for, at the door if there is one already, and prints what a
+// shell can eval.
+func launch(dir string, o options, door *os.File) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -163,7 +174,7 @@ func launch(dir string, o options) error {
 	if o.TestControl {
 		program, args = filepath.Join(filepath.Dir(self), "testcontrol"), []string{dir, fmt.Sprint(o.Life), o.Suffix}
 	}
-	vars, err := life.Detach(dir, program, args...)
+	vars, err := life.Detach(dir, door, program, args...)
 	if err != nil {
 		return err
 	}
@@ -193,7 +204,7 @@ func serve(dir string) error {
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", l.keep.Port))
+	ln, err := life.Door(l.keep.Port)
 	if err != nil {
 		return err
 	}

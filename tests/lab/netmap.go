@@ -153,7 +153,7 @@ func (l *lab) hangUp(s *session, n *node) {
 	if n.streams > 0 || l.nodes[n.ID] != n {
 		return
 	}
-	l.armRemoval(n)
+	l.armRemoval(n, 0)
 	time.AfterFunc(flicker, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()

@@ -96,7 +96,7 @@ func (l *lab) register(q *tailcfg.RegisterRequest, machine key.MachinePublic, do
 	} else if k != nil && k.Preauthorized {
 		n.Authorized = true
 	}
-	l.armRemoval(n)
+	l.armRemoval(n, 0)
 	l.bump()
 	log.Printf("register: %s is node %d", n.Name, n.ID)
 	return l.accept(n)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -24,6 +25,9 @@ const (
 	keepFile   = "keep.json"   // what makes a lab the same lab after a restart
 	tablesFile = "tables.json" // nodes and keys, written when it is stopped, read once
 )
+
+// comeBack is what nodes get to find a server again that was restarted: a failed dial costs them 10 s.
+const comeBack = 15 * time.Second
 
 const (
 	userID   tailcfg.UserID = 1001
@@ -54,11 +58,12 @@ type lab struct {
 	gone     map[key.NodePublic]tombstone
 	lastNode tailcfg.NodeID
 	keys     []*authKey
+	lastKey  int                    // headscale numbers them
 	creds    map[string]*credential // by their text
 	logins   map[string]*login      // by path
 	sessions map[*session]bool
 	relay    *relay.Relay // nil when DERP is off
-	relayErr string
+	echo     net.Listener // nil until somebody asks for it
 	approval bool
 	https    bool
 	ssh      bool
@@ -154,7 +159,11 @@ func (l *lab) defaults() {
 		"tag:ws":  {admin, "tag:lab"},
 	})
 	l.addKey(&authKey{Text: l.keep.Key, Reusable: true, Ephemeral: true, Preauthorized: true, User: userID, Description: "lab"})
-	l.addCredential(&credential{Text: l.keep.Token, Kind: "api", Scopes: []string{"all"}, User: userID})
+	token := &credential{Text: l.keep.Token, Kind: "api", Scopes: []string{"all"}, User: userID}
+	if l.headscale() {
+		token.User = 0 // a key made on the server's command line belongs to nobody
+	}
+	l.addCredential(token)
 	l.addCredential(&credential{Text: l.keep.Client, Kind: "client", Scopes: []string{"all"}, Tags: []string{"tag:lab"}})
 }
 
@@ -163,6 +172,7 @@ func (l *lab) headscale() bool { return l.opt.Dialect == "headscale" }
 // tables are what a restart carries over.
 type tables struct {
 	LastNode tailcfg.NodeID
+	LastKey  int
 	Nodes    map[tailcfg.NodeID]*node
 	Keys     []*authKey
 	Creds    map[string]*credential
@@ -176,7 +186,7 @@ type tables struct {
 func (l *lab) save() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	writeJSON(tablesFile, tables{l.lastNode, l.nodes, l.keys, l.creds, l.policy.owners, l.approval, l.https, l.ssh, l.denied})
+	writeJSON(tablesFile, tables{l.lastNode, l.lastKey, l.nodes, l.keys, l.creds, l.policy.owners, l.approval, l.https, l.ssh, l.denied})
 }
 
 func (l *lab) load() error {
@@ -188,11 +198,11 @@ func (l *lab) load() error {
 		return err
 	}
 	os.Remove(tablesFile)
-	l.lastNode, l.nodes, l.keys, l.creds = t.LastNode, t.Nodes, t.Keys, t.Creds
+	l.lastNode, l.lastKey, l.nodes, l.keys, l.creds = t.LastNode, t.LastKey, t.Nodes, t.Keys, t.Creds
 	l.approval, l.https, l.ssh, l.denied = t.Approval, t.HTTPS, t.SSH, t.Denied
 	l.policy.set(t.Owners)
 	for _, n := range l.nodes {
-		l.armRemoval(n)
+		l.armRemoval(n, comeBack)
 	}
 	return nil
 }
@@ -315,15 +325,15 @@ func (l *lab) remove(n *node) {
 	l.bump()
 }
 
-// armRemoval starts the clock of an ephemeral node that no stream speaks for.
-func (l *lab) armRemoval(n *node) {
+// armRemoval starts the clock of an ephemeral node that no stream speaks for; more is added to it.
+func (l *lab) armRemoval(n *node, more time.Duration) {
 	if n.removal != nil {
 		n.removal.Stop()
 	}
 	if !n.Ephemeral || n.streams > 0 {
 		return
 	}
-	n.removal = time.AfterFunc(time.Duration(l.opt.EphemeralTimeout*float64(time.Second)), func() {
+	n.removal = time.AfterFunc(more+time.Duration(l.opt.EphemeralTimeout*float64(time.Second)), func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if n.streams == 0 && l.nodes[n.ID] == n {

@@ -4,11 +4,13 @@ package life
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,6 +25,7 @@ import (
 
 const (
 	readyFD  = 3
+	doorFD   = 4
 	logBound = 4 << 20 // one file; with the one before it 8 MiB
 )
 
@@ -36,8 +39,8 @@ type Process struct {
 }
 
 // Detach runs program with args in a session of its own, its output in dir's log, and
-// returns what it says when it is ready.
-func Detach(dir, program string, args ...string) (Vars, error) {
+// returns what it says when it is ready. If door is a listener, the program gets it.
+func Detach(dir string, door *os.File, program string, args ...string) (Vars, error) {
 	logFile, err := os.OpenFile(filepath.Join(dir, "lab.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -52,6 +55,10 @@ func Detach(dir, program string, args ...string) (Vars, error) {
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.ExtraFiles = []*os.File{w}
+	if door != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, door)
+		cmd.Env = append(os.Environ(), "LAB_DOOR=open")
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		w.Close()
@@ -71,6 +78,34 @@ func Detach(dir, program string, args ...string) (Vars, error) {
 	record, _ := json.Marshal(p)
 	return vars, os.WriteFile(filepath.Join(dir, "pid"), append(record, '\n'), 0o600)
 }
+
+// Listen opens 127.0.0.1:port beside whoever listens there in the same way, for a server to come.
+func Listen(port int) (*os.File, error) {
+	ln, err := shared.Listen(context.Background(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, err
+	}
+	defer ln.Close()
+	return ln.(*net.TCPListener).File()
+}
+
+// Door is the server's side of it: the listener that was handed over, or one of its own.
+func Door(port int) (net.Listener, error) {
+	if os.Getenv("LAB_DOOR") != "open" {
+		return shared.Listen(context.Background(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	f := os.NewFile(doorFD, "door")
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+var shared = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+	var err error
+	if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); e != nil {
+		return e
+	}
+	return err
+}}
 
 // Ready tells whoever called Detach that the server can be used.
 func Ready(vars Vars) {
