@@ -1,0 +1,520 @@
+/* daemon - a workspace's tailscaled */
+#include "daemon.h"
+#include "clock.h"
+#include "confine.h"
+#include "file.h"
+#include "http.h"
+#include "release.h"
+#include "secret.h"
+#include "str.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ENVS = 64, LOG_MAX = 4 << 20, LOG_KEEP = 1 << 20, TERM_MS = 8000 };
+
+/* ---- environment ---- */
+
+struct env { char *v[ENVS + 1]; int n; };
+
+static void env_add(struct env *e, const char *name, const char *value)
+{
+	if (value && e->n < ENVS)
+		e->v[e->n++] = xfmt("%s=%s", name, value);
+}
+
+static void env_free(struct env *e)
+{
+	for (int i = 0; i < e->n; i++)
+		free(e->v[i]);
+}
+
+static const char *first_of(const char *a, const char *b)
+{
+	const char *v = getenv(a);
+	if (!v || !*v)
+		v = getenv(b);
+	return v && *v ? v : NULL;
+}
+
+const char *daemon_proxy(const char *url)
+{
+	return http_proxy(url);
+}
+
+static int is_secret_name(const char *name)
+{
+	static const char *const parts[] = {"AUTHKEY", "AUTH_KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "PRIVATE_KEY"};
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		if (strstr(name, parts[i]))
+			return 1;
+	return 0;
+}
+
+/* MOORBOX_PASS_ENV=NAME,NAME: handed on as they are, but for secrets. */
+static int env_pass(struct env *e, struct why *why)
+{
+	const char *told = getenv("MOORBOX_PASS_ENV");
+	char *list = xstrdup(told ? told : ""), *save = NULL;
+	int rc = 0;
+	for (char *name = strtok_r(list, ", ", &save); name && !rc; name = strtok_r(NULL, ", ", &save)) {
+		const char *value = getenv(name);
+		if (is_secret_name(name) || (value && (strstr(value, "tskey-") || strstr(value, "hskey-")))) {
+			why_set(why, R_USAGE, "MOORBOX_PASS_ENV: %s looks like a secret, and a child's environment can be read", name);
+			rc = why_hint(why, "keys reach tailscaled over its socket: pass the key with -k");
+		} else
+			env_add(e, name, value);
+	}
+	free(list);
+	return rc;
+}
+
+static int build_env(struct env *e, const struct ws *ws, const char *node, struct why *why)
+{
+	const char *proxy = first_of("HTTPS_PROXY", "https_proxy"), *plain = first_of("HTTP_PROXY", "http_proxy");
+	const char *all = first_of("ALL_PROXY", "all_proxy");
+	struct why ignored;
+	env_add(e, "HOME", node);
+	env_add(e, "PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+	env_add(e, "TS_LOGS_DIR", node);
+	env_add(e, "TS_DISABLE_TAILDROP", "1");
+	if (!ws->spec.logs)
+		env_add(e, "TS_NO_LOGS_NO_SUPPORT", "true");
+	if (!ws->spec.ssh)
+		env_add(e, "TS_DISABLE_SSH_SERVER", "1");
+	env_add(e, "HTTPS_PROXY", proxy ? proxy : all);
+	env_add(e, "HTTP_PROXY", plain ? plain : all);
+	env_add(e, "NO_PROXY", first_of("NO_PROXY", "no_proxy"));
+	if (first_of("SSL_CERT_FILE", "CURL_CA_BUNDLE") || first_of("NIX_SSL_CERT_FILE", "TS_CA_FILE"))
+		env_add(e, "SSL_CERT_FILE", http_ca_file(NULL, &ignored));
+	/* self-hosted runners end what a job left behind by these */
+	env_add(e, "RUNNER_TRACKING_ID", getenv("RUNNER_TRACKING_ID"));
+	env_add(e, "BUILD_ID", getenv("BUILD_ID"));
+	return env_pass(e, why);
+}
+
+/* ---- what it may do ---- */
+
+static const char *const readable[] = {
+	"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/localtime",
+	"/etc/os-release", "/etc/passwd", "/etc/debian_version", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+};
+
+struct limits {
+	struct confine_spec spec;
+	struct confined held;
+	const char *write[4], *read[32];
+};
+
+static int prepare_limits(struct limits *l, const struct ws *ws, const char *tailscaled, const char *node, const char *sock_dir,
+	const int *needs, int n, struct why *why)
+{
+	const struct ws_spec *s = &ws->spec;
+	int nread = 0;
+	struct why ignored;
+	l->spec = (struct confine_spec){.write = l->write, .read = l->read, .exec = tailscaled};
+	/* Tailscale SSH's sessions are children of tailscaled and would inherit all this; a TUN needs too much of /etc */
+	l->spec.limit_files = !s->ssh && !s->tun;
+	l->spec.scoped = !s->ssh;
+	l->write[0] = node;
+	l->write[1] = sock_dir;
+	for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
+		l->read[nread++] = readable[i];
+	const char *ca = http_ca_file(NULL, &ignored);
+	if (ca)
+		l->read[nread++] = ca;
+	for (int i = 0; i < s->nserve_dirs; i++)
+		l->read[nread++] = s->serve_dirs[i];
+	if (s->inbound == WS_IN_PORTS) {
+		l->spec.limit_connect = l->spec.bind_v4_notify = 1;
+		for (int i = 0; i < n && l->spec.port_count < CONFINE_PORTS; i++)
+			l->spec.ports[l->spec.port_count++] = needs[i];
+		for (int i = 0; i < s->nports; i++) {
+			if (l->spec.port_count == CONFINE_PORTS)
+				return why_set(why, R_USAGE, "-i: at most %d ports with those that tailscaled needs itself", CONFINE_PORTS);
+			l->spec.ports[l->spec.port_count++] = s->ports[i];
+		}
+	}
+	if (confine_prepare(&l->spec, &l->held, why) < 0) {
+		if (why->reason == R_NO_LANDLOCK || why->reason == R_CANNOT_NARROW)
+			why_hint(why, "choose -i none (outbound only) or -i all (every port of this machine's loopback)");
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- its log ---- */
+
+static int open_log(struct ws *ws, long long *start, struct why *why)
+{
+	daemon_cut_log(ws);
+	int fd = openat(ws->dir, "tailscaled.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return why_errno(why, "open tailscaled.log:");
+	*start = lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+void daemon_cut_log(const struct ws *ws)
+{
+	struct stat st;
+	int fd = openat(ws->dir, "tailscaled.log", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > LOG_MAX) {
+		/* in place: the daemon holds the file open for appending */
+		char *keep = xalloc(LOG_KEEP);
+		ssize_t n = pread(fd, keep, LOG_KEEP, st.st_size - LOG_KEEP);
+		char *line = n > 0 ? memchr(keep, '\n', n) : NULL;
+		if (ftruncate(fd, 0) == 0 && line)
+			(void)!pwrite(fd, line + 1, n - (line + 1 - keep), 0);
+		free(keep);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+/* "2026/11/25 09:00:00 text": the text. Lines that every start prints tell nothing. */
+static const char *telling(const char *line)
+{
+	static const char *const noise[] = {
+		"logtail started", "Program starting", "LogID:", "logpolicy:", "Start: id=", "dns: [", "wgengine.NewUserspaceEngine",
+		"Bringing WireGuard", "Bringing router", "Clearing router", "Starting network monitor", "Engine created", "pm: ", "logID:",
+		"magicsock: ", "[RATELIMIT]", "blockEngineUpdates", "health(", "dns: using", "dns: Set:", "dns: Resolver", "wgengine: ", "netmap diff",
+		"flushing log", "monitor: ", "using fake", "Creating WireGuard", "control: RegisterReq", "control: control server key",
+		"control: Generating", "got LocalBackend", "goroutine ", "\t",
+	};
+	int y, n = 0;
+	if (sscanf(line, "%d/%*d/%*d %*d:%*d:%*d %n", &y, &n) >= 1 && n > 0)
+		line += n;
+	for (size_t i = 0; i < sizeof noise / sizeof *noise; i++)
+		if (str_starts(line, noise[i]))
+			return NULL;
+	return *line ? line : NULL;
+}
+
+char *daemon_last_words(const struct ws *ws, long long start, int lines, char *dst, size_t size)
+{
+	enum { TAIL = 65536 };
+	struct stat st;
+	char *text = xalloc(TAIL + 1);
+	const char *kept[8];
+	int n = 0, fd = openat(ws->dir, "tailscaled.log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*dst = 0;
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > start) {
+		long long from = st.st_size - TAIL > start ? st.st_size - TAIL : start;
+		ssize_t got = pread(fd, text, TAIL, from);
+		text[got > 0 ? got : 0] = 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		const char *t = telling(line);
+		if (!t)
+			continue;
+		if (n == lines || n == 8) {
+			memmove(kept, kept + 1, (n - 1) * sizeof *kept);
+			n--;
+		}
+		kept[n++] = t;
+	}
+	size_t len = 0;
+	for (int i = 0; i < n; i++) {
+		int w = snprintf(dst + len, size - len, "%s%s", i ? " | " : "", kept[i]);
+		if (w < 0 || (size_t)w >= size - len)
+			break;
+		len += w;
+	}
+	free(text);
+	return dst;
+}
+
+/* ---- start ---- */
+
+/* Lets tailscaled bind sockets while it starts; a thread, because we wait for its answer meanwhile. */
+struct permit { pthread_t thread; int listener, stop, running; };
+
+static void *permit_loop(void *arg)
+{
+	struct permit *p = arg;
+	struct pollfd fds[] = {{.fd = p->listener, .events = POLLIN}, {.fd = p->stop, .events = POLLIN}};
+	while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
+		if (fds[1].revents || (fds[0].revents && confine_answer(p->listener) < 0))
+			break;
+	}
+	return NULL;
+}
+
+static int permit_start(struct permit *p, struct confined *held, struct why *why)
+{
+	p->listener = confine_take(held, why);
+	if (p->listener < 0)
+		return -1;
+	p->stop = eventfd(0, EFD_CLOEXEC);
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);	/* signals are for the main thread */
+	p->running = p->stop >= 0 && pthread_create(&p->thread, NULL, permit_loop, p) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!p->running) {
+		close(p->listener);
+		p->listener = -1;
+		return why_set(why, R_RESOURCES, "no thread can be had");
+	}
+	return 0;
+}
+
+static void permit_end(struct permit *p)
+{
+	if (p->running) {
+		(void)!write(p->stop, &(unsigned long long){1}, 8);
+		pthread_join(p->thread, NULL);
+		close(p->stop);
+		close(p->listener);
+		p->running = 0;
+	}
+}
+
+/* Waits until the socket takes connections: told by inotify that it is there, and by the pidfd that it never will be. */
+static int wait_socket(const struct ws *ws, struct daemon *d, int watch, long long deadline, struct why *why)
+{
+	for (long long bound_at = 0;; ) {
+		int fd = dial_unix(d->api.dir, d->api.path, &d->api.who, deadline, why);
+		if (fd >= 0) {
+			close(fd);
+			return 0;
+		}
+		if (why->reason != R_NOT_UP)
+			return -1;
+		/* between bind and listen there is nothing to wait for but a moment */
+		int soon = errno == ECONNREFUSED && (!bound_at || clock_ms() - bound_at < 1000);
+		if (errno == ECONNREFUSED && !bound_at)
+			bound_at = clock_ms();
+		struct pollfd fds[] = {{.fd = watch, .events = POLLIN}, {.fd = d->pidfd, .events = POLLIN}};
+		int left = clock_poll_ms(deadline), n = poll(fds, 2, soon && (left < 0 || left > 1) ? 1 : left < 0 || left > 1000 ? 1000 : left);
+		if (n < 0 && errno != EINTR)
+			return why_errno(why, "wait for tailscaled:");
+		if (n > 0 && fds[1].revents) {
+			char words[360];
+			daemon_last_words(ws, d->log_start, 3, words, sizeof words);
+			why_set(why, R_TAILSCALED_DIED, "tailscaled ended at once%s%s", *words ? ": " : " and said nothing", words);
+			return why_hint(why, "moorbox ws-log %s", ws->name);
+		}
+		char event[4096];
+		while (n > 0 && fds[0].revents && read(watch, event, sizeof event) > 0)
+			;
+		if (clock_passed(deadline))
+			return why_set(why, R_TAILSCALED_HUNG, "tailscaled runs but opened no socket in time");
+		daemon_cut_log(ws);
+	}
+}
+
+static void fill_run(struct ws *ws, const struct proc_child *child, const char *tailscaled, const struct limits *l)
+{
+	struct ws_run *r = &ws->run;
+	char node_id[sizeof r->node_id];
+	str_copy(node_id, sizeof node_id, r->node_id);
+	memset(r, 0, sizeof *r);
+	r->daemon = child->id;
+	r->phase = WS_SPAWNED;
+	proc_machine(r->machine);
+	r->netns = proc_netns(0);
+	str_copy(r->tailscaled, sizeof r->tailscaled, tailscaled);
+	str_copy(r->inbound, sizeof r->inbound, ws->spec.inbound == WS_IN_ALL ? "open" : ws->spec.inbound == WS_IN_NONE ? "closed" : "landlock");
+	r->confined = l->held.files;
+	r->since = time(NULL);
+}
+
+static int spawn(struct ws *ws, const char *tailscaled, const char *node, const char *sock, struct limits *l, struct permit *permit,
+	struct proc_child *child, int log, struct why *why)
+{
+	const struct ws_spec *s = &ws->spec;
+	struct env env = {0};
+	char statedir[WS_PATH + 16], socket[WS_PATH + 16], tun[32], socks[96], http[112];
+	char *argv[16];
+	int n = 0;
+	str_fmt(statedir, sizeof statedir, "--statedir=%s", node);
+	str_fmt(socket, sizeof socket, "--socket=%s", sock);
+	str_fmt(tun, sizeof tun, "--tun=%s", s->tun ? "tailscale0" : "userspace-networking");
+	argv[n++] = "tailscaled";
+	argv[n++] = statedir;
+	argv[n++] = socket;
+	argv[n++] = tun;
+	argv[n++] = "--port=0";
+	if (!s->keep)
+		argv[n++] = "--state=mem:";
+	if (!s->logs)
+		argv[n++] = "--no-logs-no-support";
+	if (*s->socks) {
+		str_fmt(socks, sizeof socks, "--socks5-server=%s", s->socks);
+		argv[n++] = socks;
+	}
+	if (*s->http) {
+		str_fmt(http, sizeof http, "--outbound-http-proxy-listen=%s", s->http);
+		argv[n++] = http;
+	}
+	argv[n] = NULL;
+	if (build_env(&env, ws, node, why) < 0) {
+		env_free(&env);
+		return -1;
+	}
+	struct proc_spec p = proc_spec(tailscaled, argv, env.v);
+	p.cwd = ws->dir;
+	p.out = p.err = log;
+	p.session = 1;
+	p.enter = confine_enter;
+	p.failed = confine_failed;
+	p.ctx = &l->held;
+	p.not_program = R_BAD_TAILSCALED;
+	int rc = proc_spawn(&p, child, why);
+	if (!rc && l->spec.bind_v4_notify && permit_start(permit, &l->held, why) < 0) {
+		proc_abandon(child);
+		rc = -1;
+	}
+	if (!rc) {
+		fill_run(ws, child, tailscaled, l);
+		if (ws_save_run(ws, why) < 0) {
+			permit_end(permit);
+			proc_abandon(child);
+			rc = -1;
+		}
+	}
+	if (!rc && proc_release(child, why) < 0) {
+		struct why ignored;
+		permit_end(permit);
+		ws_drop_run(ws, &ignored);
+		rc = -1;
+	}
+	env_free(&env);
+	return rc;
+}
+
+static int set_api(const struct ws_root *root, struct ws *ws, int create, struct daemon *d, struct ws_socket *s, struct why *why)
+{
+	if (ws_socket(root, ws, create, s, why) < 0)
+		return -1;
+	d->api.dir = s->dirfd;
+	str_copy(d->api.path, sizeof d->api.path, s->path);
+	return 0;
+}
+
+/* A path that the environment gives must be this workspace's alone. */
+struct shared { const struct ws_root *root; const struct ws *ws; char other[WS_LABEL]; };
+
+static int uses_same(const char *name, void *ctx)
+{
+	struct shared *s = ctx;
+	struct ws other;
+	struct why ignored;
+	if (str_eq(name, s->ws->name) || ws_open(s->root, name, 0, 0, &other, &ignored) < 0)
+		return 0;
+	const struct ws_spec *a = &s->ws->spec, *b = &other.spec;
+	int same = ws_alive(&other) == 1 && ((*a->node_dir && str_eq(a->node_dir, b->node_dir)) || (*a->socket && str_eq(a->socket, b->socket)));
+	if (same)
+		str_copy(s->other, sizeof s->other, name);
+	ws_close(&other);
+	return same;
+}
+
+static int check_shared(const struct ws_root *root, const struct ws *ws, struct why *why)
+{
+	struct shared s = {.root = root, .ws = ws};
+	if (!*ws->spec.node_dir && !*ws->spec.socket)
+		return 0;
+	ws_each(root, uses_same, &s, why);
+	if (!*s.other)
+		return 0;
+	return why_set(why, R_ENV_SHARED, "workspace %s is up with the same TS_STATE_DIR or TS_SOCKET", s.other);
+}
+
+int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d, long long deadline, struct why *why)
+{
+	char tailscaled[WS_PATH], node[WS_PATH];
+	struct ws_socket sock;
+	struct limits l = {0};
+	struct permit permit = {.listener = -1};
+	struct proc_child child = {.pidfd = -1};
+	int watch = -1, rc = -1;
+	*d = (struct daemon){.pidfd = -1};
+	if (check_shared(root, ws, why) < 0 || release_tailscaled(tailscaled, sizeof tailscaled, why) < 0
+		|| ws_node_dir(root, ws, 1, node, why) < 0 || set_api(root, ws, 1, d, &sock, why) < 0
+		|| prepare_limits(&l, ws, tailscaled, node, sock.dir, needs, n, why) < 0)
+		return -1;
+	int log = open_log(ws, &d->log_start, why);
+	if (log < 0)
+		goto out;
+	unlinkat(sock.dirfd, sock.path, 0);	/* a stale one would make us think that it is there */
+	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (watch >= 0)
+		inotify_add_watch(watch, sock.dir, IN_CREATE | IN_MOVED_TO);
+	if (spawn(ws, tailscaled, node, sock.path, &l, &permit, &child, log, why) < 0)
+		goto out;
+	d->pidfd = child.pidfd;
+	d->api.who.pid = child.pid;
+	rc = wait_socket(ws, d, watch, deadline, why);
+	if (!rc) {
+		/* its answer means that all its sockets are bound */
+		struct node_status st;
+		rc = localapi_status(&d->api, &st, deadline, why);
+		if (!rc) {
+			str_copy(ws->run.version, sizeof ws->run.version, st.version);
+			rc = release_check_version(st.version, why);
+		}
+	}
+	permit_end(&permit);
+	if (!rc) {
+		ws->run.phase = WS_BOUND;
+		rc = ws_save_run(ws, why);
+	}
+	if (rc < 0) {
+		struct why ignored;
+		daemon_end(ws, SIGKILL, clock_ms() + 2000, &ignored);
+		close(d->pidfd);
+		d->pidfd = -1;
+	}
+out:
+	if (log >= 0)
+		close(log);
+	if (watch >= 0)
+		close(watch);
+	confine_close(&l.held);
+	return rc;
+}
+
+int daemon_find(const struct ws_root *root, struct ws *ws, struct daemon *d, struct why *why)
+{
+	struct ws_socket sock;
+	*d = (struct daemon){.pidfd = -1};
+	if (ws_alive(ws) != 1) {
+		why_set(why, R_NOT_UP, "%s is not up", ws->name);
+		return why_hint(why, "ws-up %s", ws->name);
+	}
+	if (set_api(root, ws, 0, d, &sock, why) < 0)
+		return -1;
+	d->api.who.pid = ws->run.daemon.pid;
+	d->pidfd = proc_open(&ws->run.daemon, why);
+	return 0;
+}
+
+int daemon_end(struct ws *ws, int sig, long long deadline, struct why *why)
+{
+	long long patient = clock_ms() + TERM_MS;
+	if (ws_alive(ws) == 1) {
+		if (sig == SIGTERM && (!deadline || patient < deadline) && proc_end(&ws->run.daemon, SIGTERM, patient, why) == 0)
+			return ws_drop_run(ws, why);
+		if (proc_end(&ws->run.daemon, sig == SIGTERM && deadline && deadline <= patient ? SIGTERM : SIGKILL, deadline, why) < 0) {
+			/* SIGTERM ran into the deadline: it is ours, and must not stay behind */
+			if (sig != SIGTERM || proc_end(&ws->run.daemon, SIGKILL, clock_ms() + 2000, why) < 0)
+				return -1;
+		}
+	}
+	return ws_drop_run(ws, why);
+}

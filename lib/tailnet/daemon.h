@@ -1,0 +1,35 @@
+/* daemon - a workspace's tailscaled: started confined and detached, found again, ended
+ *
+ * Nothing runs without a record: run.json is written while the child waits at a gate (proc.h). The daemon gets a clean
+ * environment, no descriptors of ours, and may write below its own directories only.
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+#include "localapi.h"
+#include "workspace.h"
+
+struct daemon {
+	struct localapi api;
+	int pidfd;			/* readable when it has ended; -1 */
+	long long log_start;		/* offset in tailscaled.log where this run begins */
+};
+
+/* Starts it and waits until its socket takes connections. needs: TCP ports that it must reach (inbound_needs), for -i PORT.
+ * Fills in ws->run and saves it. -1: nothing of it is left running: [no-tailscaled], [bad-tailscaled], [tailscaled-died] with its last
+ * words in the hint, [tailscaled-hung], [socket-denied], [cannot-narrow], [no-landlock], [env-shared]. */
+int daemon_start(const struct ws_root *, struct ws *, const int *needs, int n, struct daemon *, long long deadline, struct why *);
+
+/* The one that runs already. -1 with [not-up]. */
+int daemon_find(const struct ws_root *, struct ws *, struct daemon *, struct why *);
+
+/* Ends it: SIGKILL when nothing is left to lose (logged out), SIGTERM otherwise, SIGKILL after 8 s of that. Drops run.json. */
+int daemon_end(struct ws *, int sig, long long deadline, struct why *);
+
+/* Its last words: up to lines of its log since log_start that tell something, newest last, without time stamps. Returns dst. */
+char *daemon_last_words(const struct ws *, long long log_start, int lines, char *dst, size_t size);
+void daemon_cut_log(const struct ws *);		/* above 4 MiB: keeps the last MiB */
+
+/* The proxy that tailscaled will use for a URL: HTTPS_PROXY, HTTP_PROXY and NO_PROXY as we have them; NULL for none. */
+const char *daemon_proxy(const char *url);
+
+#endif

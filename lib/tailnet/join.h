@@ -1,0 +1,31 @@
+/* join - bring a tailscaled onto its tailnet, or find out why not
+ *
+ * The order is that of `tailscale up` over LocalAPI: watch the bus, start with all preferences, login once when there is no
+ * node key, then listen. tailscaled retries for ever and is silent about much, so the control server is asked by ourselves as well.
+ */
+#ifndef JOIN_H
+#define JOIN_H
+#include "daemon.h"
+#include "localapi.h"
+
+struct join {
+	struct daemon *daemon;
+	struct prefs prefs;
+	const char *key;		/* NULL: none; never sent to a node that is logged in */
+	int interactive;		/* without a key: ask for a URL to log in at */
+	int resume;			/* a login or an approval is under way already: only listen */
+	void (*tell)(const char *text, void *ctx);	/* a line for the user: the URL, what is being waited for */
+	void *ctx;
+};
+
+enum { JOIN_LONGER_MS = 200 };	/* no progress for so long: ask the control server ourselves */
+
+/* 0: Running, *st filled in. -1: the reason. [approval], [login]: the daemon waits and may stay; after any other it is useless.
+ * A refusal by the control server is final at once; what may pass is tried until the deadline and then named. */
+int join_run(const struct join *, struct node_status *st, long long deadline, struct why *);
+
+/* What our own request to CONTROL/key says, by the same proxy and CA as tailscaled's: 0 fine; -1 [control-dns], [control-refused],
+ * [control-tls], [control-proxy], [control-error], [control-silent], [clock]. */
+int join_ask_control(const char *control, long long deadline, struct why *);
+
+#endif
