@@ -19,13 +19,12 @@ include config.mk
 .DELETE_ON_ERROR:
 MAKEFLAGS += -rR
 HOST := $(shell uname -m)
-# Kept as it was written once: a file name with a colon or blank would not survive make anyway.
 B := build/$(ARCH)
 T := $(if $(filter $(HOST),$(ARCH)),build/tests,$(B)/tests)
 
 # The sysroot is asked for once; what deps/build says is kept until deps/ changes or the cache is gone.
 ifneq ($(origin SYSROOT),command line)
-ifneq ($(filter-out clean help lint dist size-of prereqs,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help lint dist prereqs fuzz asan,$(or $(MAKECMDGOALS),all)),)
 include $(B)/sysroot.mk
 endif
 CC = $(SYSROOT_CC)
@@ -43,7 +42,7 @@ OPTIMIZE = -O1
 else
 OPTIMIZE = -Os -D_FORTIFY_SOURCE=2
 HARDEN = -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong
-LINK = -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,-z,stack-size=1048576 -Wl,--build-id=none
+LINK = -static-pie -Wl,--gc-sections,--build-id=none -Wl,-z,relro,-z,now,-z,noexecstack,-z,stack-size=1048576
 endif
 # The same input gives the same bytes in any folder: no absolute path, no date, no build id.
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(HARDEN) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \
@@ -75,9 +74,11 @@ $(B)/gen/licenses.o: $(B)/gen/licenses.c
 	$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
 
 $(B)/main.o: $(B)/gen/versions.h
-$(B)/sysroot.mk: $(addprefix deps/,build Makefile recipes deps.lock mbedtls_config.h) $(addsuffix /flags.mk,$(SYSROOT))
+DEPS = $(addprefix deps/,build Makefile recipes deps.lock mbedtls_config.h)
+$(B)/sysroot.mk: $(DEPS) $(addsuffix /flags.mk,$(SYSROOT))
 	@mkdir -p $(@D)
-	@s=$$(deps/build $(ARCH)) && { echo "SYSROOT := $$s"; cat "$$s/flags.mk"; } >$@.new && mv $@.new $@
+	@s=$$(deps/build $(ARCH)) && { echo "SYSROOT := $$s"; cat "$$s/flags.mk"; } >$@.new
+	@mv $@.new $@
 %/flags.mk: ;
 
 # What is generated is rewritten only if it changed, so objects depend on the header, not on the stamp.
@@ -88,10 +89,12 @@ gen/%.h: gen/.done
 	@:
 $(B)/gen/versions.h: $(B)/sysroot.mk
 	@mkdir -p $(@D)
-	@{ echo '#define LINKED_VERSIONS \'; [ -z '$(SYSROOT)' ] || sed 's/.*/	"&\\n" \\/' $(SYSROOT)/VERSIONS; echo '	""'; } >$@
-$(B)/gen/licenses.c: scripts/licenses $(wildcard LICENSE docs/licenses/*) $(B)/sysroot.mk
+	@{ echo '#define LINKED_VERSIONS ""'; sed 's/.*/	"&\\n"/' /dev/null $(addsuffix /VERSIONS,$(SYSROOT)); } | \
+		sed '$$!s/$$/ \\/' >$@
+LICENSES = $(wildcard LICENSE) $(filter-out %/README,$(sort $(wildcard docs/licenses/*)))
+$(B)/gen/licenses.c: scripts/licenses $(LICENSES)
 	@mkdir -p $(@D)
-	@scripts/licenses $(wildcard LICENSE docs/licenses/* $(addsuffix /licenses/*,$(SYSROOT))) >$@
+	@scripts/licenses $(LICENSES) >$@
 ifeq ($(origin SYSROOT),command line)
 .PHONY: $(B)/sysroot.mk
 $(B)/sysroot.mk: ;
@@ -133,8 +136,8 @@ prereqs:
 install: all
 	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ./install.sh --from ./moorbox
 dist: gen/.done
-	@d=moorbox-$(VERSION); { git ls-files; find gen -type f ! -name '.new*'; } | sort -u | tar -c --xz -T - --transform "s,^,$$d/," \
-		--sort=name --owner=0 --group=0 --numeric-owner --mtime='$(DATE) UTC' -f $$d.tar.xz && echo $$d.tar.xz
+	@d=moorbox-$(VERSION); { git ls-files; find gen -type f; } | sort -u | tar -c --xz -T - -f $$d.tar.xz \
+		--transform "s,^,$$d/," --owner=0 --group=0 --numeric-owner --mtime='$(DATE) UTC' && echo $$d.tar.xz
 clean:
 	rm -rf build gen moorbox .moorbox.new
 help:

@@ -159,7 +159,7 @@ static int is_ours(int dir, const char *name, const char *target)
 	return str_eq(old, target) || str_eq(old, "moorbox") || str_ends(old, "/moorbox");
 }
 
-/* 1: made, 0: it was there, -1: refused. The new link is renamed over the old one, so that none is ever missing. */
+/* 1: made, 0: it was there, -1: refused. The new link is renamed over the old one: none is ever missing. */
 static int install_link(int dir, const char *dir_name, const char *name, const char *target, int force)
 {
 	struct stat st;
@@ -257,7 +257,7 @@ static int box_main(char **argv)
 int main(int argc, char **argv)
 {
 	file_fds_open();
-	signal(SIGPIPE, SIG_DFL);	/* a reader that has gone ends us quietly, also where the caller ignored it */
+	signal(SIGPIPE, SIG_DFL);	/* when the reader has gone we end quietly, whatever the caller's setting */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	atexit(check_stdout);
 

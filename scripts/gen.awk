@@ -195,16 +195,28 @@ function help(a,  h, i, j, k, n, col, s, list, item, ind) {
 			if (j == 1 && ind) { h = h item "\n"; item = "" }
 			if (list[i] == "example") h = h item (item == "" ? (ind ? "" : "         ") : " ") s "\n"
 			else if (is_item(s)) {
-				sub(/^ +/, "", s)
+				item = item (item == "" ? spaces(ind) : " ")
+				s = trim(s)
 				n = match(s, /  +/)
-				item = item (item == "" ? spaces(indent_of(sec_line[a, list[i], j])) : " ") substr(s, 1, n + RLENGTH - 1)
-				h = h wrap(item, substr(s, n + RLENGTH), length(item))
+				item = spaces_after(item substr(s, 1, n - 1), column_of(a, list[i]))
+				h = h wrap(item, trim(substr(s, n)), length(item))
 			} else
 				h = h wrap(item == "" ? spaces(indent_of(s)) : item " ", trim(s), \
 					item == "" ? indent_of(s) : length(item) + 1)
 		}
 	}
 	return h
+}
+function spaces_after(s, n) { return length(s) + 2 > n ? s "  " : s spaces(n - length(s)) }
+function column_of(a, sec,  i, n, s, max) {	# where the texts of a list of items begin
+	for (i = 1; i <= sec_lines[a, sec]; i++) {
+		s = sec_line[a, sec, i]
+		if (!is_item(s)) continue
+		n = indent_of(s); s = trim(s)
+		n += match(s, /  +/) + 1
+		if (n > max && n <= TEXT_COLUMN) max = n
+	}
+	return max
 }
 function is_item(s) { return s ~ /^ *[^ ]+( [^ ]+)*   *[^ ]/ && match(trim(s), /  +/) }
 
@@ -269,10 +281,12 @@ function man_text(f, text,  n, l, i, cur) {
 		}
 	}
 }
-function man_literal(f, text,  n, l, i) {
+function man_literal(f, text,  n, l, i, least) {
 	print ".Bd -literal -offset indent" > f
 	n = split(text, l, "\n")
-	for (i = 1; i <= n; i++) { sub(/^ +/, "", l[i]); print man_dash(l[i]) > f }
+	least = 99
+	for (i = 1; i <= n; i++) if (indent_of(l[i]) < least) least = indent_of(l[i])
+	for (i = 1; i <= n; i++) print man_dash(substr(l[i], least + 1)) > f
 	print ".Ed" > f
 }
 function man_dash(s,  r, i, c) {
@@ -298,13 +312,16 @@ function man_items(f, a, sec, macro,  i, s, n, in_list, text) {
 	if (text != "") man_text(f, text)
 	if (in_list) print ".El" > f
 }
+function page_key(s) {	# mandoc wants section, then name
+	return s ~ /^https?:/ ? "z" s : s ~ /\([1-9]\)$/ ? substr(s, length(s) - 1, 1) s : "1" s
+}
 function man_see(f, a,  i, n, w, list, k, s) {
 	for (i = 1; i <= sec_lines[a, "see"]; i++) s = s " " sec_line[a, "see", i]
 	gsub(/,/, " ", s)
 	if (a != BOX) s = s " " BOX
 	n = split(s, w, " ")
 	for (i = 1; i <= n; i++) {
-		for (k = i; k > 1 && (list[k - 1] "") > (w[i] ""); k--) list[k] = list[k - 1]
+		for (k = i; k > 1 && page_key(list[k - 1]) > page_key(w[i]); k--) list[k] = list[k - 1]
 		list[k] = w[i]
 	}
 	if (!n) return
@@ -313,11 +330,11 @@ function man_see(f, a,  i, n, w, list, k, s) {
 		s = list[i]; k = 1
 		if (s ~ /^https?:/) { printf ".Lk %s\n", s > f; continue }
 		if (s ~ /\([1-9]\)$/) { k = substr(s, length(s) - 1, 1); s = substr(s, 1, length(s) - 3) }
-		else if (!(s in id)) { printf "%s:1: see: there is no %s (another page is written name(8))\n", a, s > "/dev/stderr"; failed = 1 }
+		else if (!(s in id) && applets != 1) { printf "%s:1: see: there is no %s (another page is written name(8))\n", a, s > "/dev/stderr"; failed = 1 }
 		printf ".Xr %s %d%s\n", s, k, (i < n ? " ," : "") > f
 	}
 }
-function write_man(a,  f, i, v) {
+function write_man(a,  f, i, v, n, k) {
 	f = out "/man/" a ".1"
 	printf ".\\\" made by scripts/gen.awk\n.Dd %s\n.Dt %s 1\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n.Sh SYNOPSIS\n", \
 		date, toupper(a), a, roff(sentence[a]) > f
@@ -353,7 +370,12 @@ function write_man(a,  f, i, v) {
 	if (sec_lines[a, "exit"]) { print ".Sh EXIT STATUS" > f; man_items(f, a, "exit", "") }
 	if (sec_lines[a, "example"]) {
 		v = ""
-		for (i = 1; i <= sec_lines[a, "example"]; i++) v = v (v == "" ? "" : "\n") sec_line[a, "example", i]
+		for (i = 1; i <= sec_lines[a, "example"]; i++) {
+			n = sec_line[a, "example", i]
+			if (i == 1 || indent_of(n) != 0 && indent_of(sec_line[a, "example", i - 1]) == 0) k = indent_of(n)
+			v = v (v == "" ? "" : "\n") (indent_of(n) < k ? trim(n) : substr(n, k + 1))
+			if (indent_of(n) == 0) k = 0
+		}
 		print ".Sh EXAMPLES" > f
 		man_literal(f, v)
 	}

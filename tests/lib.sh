@@ -1,6 +1,6 @@
 # lib.sh - what every tests/*.test begins with: . "${0%/*}/lib.sh"
 #
-#	t "what" "command" STATUS 'stdout' 'stdin'	one case; stdout and stdin with printf %b escapes; stdout '*': any
+#	t "what" "command" STATUS 'stdout' 'stdin'	one case; %b escapes; stdout '*': any
 #	t_err "what" "command" STATUS 'stderr'		the same for the message; %b escapes
 #	ok "what" CMD...    not_ok "what" CMD...	a command that must succeed, or fail with a status below 126
 #	is "what" GOT WANT  like "what" GOT ERE		text that must be equal, or match
@@ -8,15 +8,15 @@
 #	start CMD...					in the background; its pid in $pid; ended with the file
 #	wait_for SEC 'command'				until it succeeds, looked at every 20 ms
 #	at_exit 'command'				run before everything is taken down
-#	lab_start [OPTION...]				the file's own lab; sets what `lab start` prints; no lab: skip_all
+#	lab_start [OPTION...]			the file's own lab; sets what `lab start` prints; no lab: skip_all
 #	lab VERB [ARG...]				lab ctl on it
 #	with_node NAME [CMD...]				a workspace on it that is up; with CMD: as long as CMD runs
 #
-# A file has its own everything: $tmp, HOME, MOORBOX_STATE, XDG_RUNTIME_DIR, TMPDIR, and PATH with a link for each
-# applet; $mb is the binary, $src the tree. When it ends, nothing that it started may be left: processes (found
-# through /proc by $tmp in their environment, arguments or directory), files in TMPDIR, sockets. Each is a failure.
+# A file has its own everything: $tmp, HOME, MOORBOX_STATE, XDG_RUNTIME_DIR, TMPDIR, and PATH with a link for
+# each applet; $mb is the binary, $src the tree. When it ends, nothing that it started may be left: processes
+# (found through /proc by $tmp in their environment, arguments or directory), files in TMPDIR, sockets.
 #
-# Lines at the top of a test: `# serial` alone on the machine, `# limit SEC`, `# story` cases build on one another.
+# Lines at the top of a test: `# serial` alone on the machine, `# limit SEC`, `# story` cases build on each other.
 
 set -u
 LC_ALL=C
@@ -31,7 +31,8 @@ only_case=${MOORBOX_CASE-}
 is_ci=${CI-}
 is_story=$(sed -n '/^# story/p;/^[^#]/q' "$0")
 outer_home=${HOME-/} outer_cache=${XDG_CACHE_HOME-} outer_lab_cache=${MOORBOX_CACHE-}
-for v in $(env | sed -n 's/^\(\(TS\|MOORBOX\|PERRY\|XDG\|GITHUB\|CI\|BUILDKITE\|GITLAB\|RUNNER\)_[A-Za-z_0-9]*\)=.*/\1/p'); do
+outside='TS|MOORBOX|PERRY|XDG|GITHUB|CI|BUILDKITE|GITLAB|RUNNER'
+for v in $(env | cut -d= -f1 | grep -E "^($outside)_[A-Za-z_0-9]*\$"); do
 	unset "$v"
 done
 unset CI http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY BUILD_ID TERM
@@ -55,7 +56,9 @@ _result() {	# ok?, what, remark
 	count=$((count + 1))
 	[ "$1" = 0 ] || failures=$((failures + 1))
 	if [ "$1" = 0 ]; then _r=ok; else _r='not ok'; fi
-	if [ -z "$only_case" ] || [ "$only_case" = "$2" ] || [ "$1" != 0 ]; then echo "$_r $count - $2${3:+ # $3}"; fi
+	if [ -z "$only_case" ] || [ "$only_case" = "$2" ] || [ "$1" != 0 ]; then
+		echo "$_r $count - $2${3:+ # $3}"
+	fi
 	[ "$1" = 0 ]
 }
 _wanted() { [ -z "$only_case" ] || [ "$only_case" = "$1" ] || [ -n "$is_story" ]; }
@@ -108,7 +111,7 @@ _command() {	# must it succeed?, what, command...
 	_wanted "$_what" || return 0
 	"$@" >"$tmp/.out" 2>&1 </dev/null
 	_st=$?
-	if [ $_yes = 1 ] && [ $_st = 0 ] || [ $_yes = 0 ] && [ $_st != 0 ] && [ $_st -lt 126 ]; then
+	if { [ $_yes = 1 ] && [ $_st = 0 ]; } || { [ $_yes = 0 ] && [ $_st != 0 ] && [ $_st -lt 126 ]; }; then
 		_result 0 "$_what"
 		return
 	fi
@@ -239,16 +242,19 @@ _finish() {
 	cd /
 	if [ -n "${MOORBOX_KEEP-}" ]; then echo "# kept: $tmp"; else rm -rf "$tmp"; fi
 	if [ -n "${skipped_all-}" ] && [ $failures = 0 ]; then
-		[ $count = 0 ] && echo "1..0 # SKIP $skipped_all" || { echo "ok $((count + 1)) - the rest # SKIP $skipped_all"; echo "1..$((count + 1))"; }
+		[ $count = 0 ] && echo "1..0 # SKIP $skipped_all" && exit 0
+		echo "ok $((count + 1)) - the rest # SKIP $skipped_all"
+		echo "1..$((count + 1))"
 		exit 0
 	fi
-	if [ $_status != 0 ]; then
+	if [ $_status != 0 ] && [ $_status -lt 129 ]; then
 		_result 1 'the test file runs to its end' || :
 		echo "#   it ended with status $_status"
 	fi
 	echo "1..$count"
-	[ $failures = 0 ] || exit 1
-	exit 0
+	[ $_status -lt 129 ] || exit $_status
+	[ $failures = 0 ]
+	exit
 }
 trap _finish EXIT
 trap 'exit 129' HUP
