@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's interface, by hand: musl has none of its headers, and distributions' are older than their kernels.
+/* The kernel's interface, by hand: musl has none of its headers, distributions' are older than their kernels.
  * https://docs.kernel.org/userspace-api/landlock.html */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
@@ -23,7 +23,7 @@
 #define SYS_landlock_restrict_self 446
 #endif
 
-struct ruleset_attr { uint64_t fs, net, scoped; };		/* a kernel of ABI 1 to 3 knows fs only, 4 and 5 net too */
+struct ruleset_attr { uint64_t fs, net, scoped; };	/* ABI 1 to 3 know fs only, 4 and 5 net too */
 struct path_rule { uint64_t allowed; int32_t fd; } __attribute__((packed));
 struct port_rule { uint64_t allowed, port; };
 enum { RULE_PATH = 1, RULE_PORT = 2, ASK_VERSION = 1 };
@@ -75,7 +75,10 @@ struct notif_resp { uint64_t id; int64_t val; int32_t error; uint32_t flags; };
 enum { NOTIF_CONTINUE = 1, NOTIF_ROOM = 1024 };
 
 /* confine_enter answers -(step + errno), so that the parent knows what failed. */
-enum { STEP_PRIVS = 1 << 16, STEP_LANDLOCK = 2 << 16, STEP_SECCOMP = 3 << 16, STEP_SEND = 4 << 16, STEP_MASK = ~0xffff };
+enum {
+	STEP_PRIVS = 1 << 16, STEP_LANDLOCK = 2 << 16, STEP_SECCOMP = 3 << 16, STEP_SEND = 4 << 16,
+	STEP_MASK = ~0xffff,
+};
 
 int confine_abi(void)
 {
@@ -119,7 +122,7 @@ static int allow_path(int ruleset, const char *path, uint64_t rights)
 	return result;
 }
 
-/* The loader that an ELF program asks for; 1 when it has one, 0 when not, -1 when it is no ELF program at all. */
+/* The loader that an ELF program asks for; 1 when it has one, 0 when not, -1 when it is no ELF program. */
 static int loader_of(const char *program, char *dst, size_t size)
 {
 	Elf64_Ehdr head;
@@ -139,7 +142,8 @@ static int loader_of(const char *program, char *dst, size_t size)
 			break;
 		if (part.p_type != PT_INTERP || part.p_filesz == 0 || part.p_filesz > size)
 			continue;
-		if (pread(fd, dst, part.p_filesz, (off_t)part.p_offset) == (ssize_t)part.p_filesz && !dst[part.p_filesz - 1])
+		n = pread(fd, dst, part.p_filesz, (off_t)part.p_offset);
+		if (n == (ssize_t)part.p_filesz && !dst[n - 1])
 			found = 1;
 	}
 	close(fd);
@@ -166,7 +170,8 @@ static int allow_exec(int ruleset, const char *program, uint64_t fs, struct why 
 	};
 	for (const char *const *p = libraries; *p; p++)
 		allow_path(ruleset, *p, FS_READ & fs);
-	if (realpath(loader, real) && strrchr(real, '/') > real) {	/* a loader elsewhere has its libraries beside it */
+	/* A loader elsewhere has its libraries beside it. */
+	if (realpath(loader, real) && strrchr(real, '/') > real) {
 		*strrchr(real, '/') = 0;
 		allow_path(ruleset, real, FS_READ & fs);
 	}
@@ -176,7 +181,8 @@ static int allow_exec(int ruleset, const char *program, uint64_t fs, struct why 
 static int allow_files(int ruleset, const struct confine_spec *spec, uint64_t fs, struct why *why)
 {
 	uint64_t all = fs & ~(FS_EXECUTE | FS_MAKE_CHAR | FS_MAKE_BLOCK);
-	if (allow_path(ruleset, "/dev/null", (FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE) & fs) < 0 && errno != ENOENT)
+	uint64_t null = (FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE) & fs;
+	if (allow_path(ruleset, "/dev/null", null) < 0 && errno != ENOENT)
 		return why_errno(why, "landlock: /dev/null");
 	for (const char *const *p = spec->write; p && *p; p++)
 		if (allow_path(ruleset, *p, all) < 0)
@@ -188,7 +194,7 @@ static int allow_files(int ruleset, const struct confine_spec *spec, uint64_t fs
 	return spec->exec ? allow_exec(ruleset, spec->exec, fs, why) : 0;
 }
 
-static int allow_ports(int ruleset, const int *ports, int count, uint64_t right, struct why *why)
+static int allow_ports(int ruleset, uint64_t right, const int *ports, int count, struct why *why)
 {
 	for (int i = 0; i < count; i++) {
 		struct port_rule rule = { right, (uint64_t)ports[i] };
@@ -221,15 +227,19 @@ static int make_ruleset(const struct confine_spec *spec, struct confined *c, int
 	if (!attr.fs && !attr.net && !attr.scoped)
 		return 0;
 
-	size_t size = abi >= 6 ? sizeof attr : abi >= 4 ? offsetof(struct ruleset_attr, scoped) : offsetof(struct ruleset_attr, net);
+	size_t size = sizeof attr;
+	if (abi < 6)
+		size = abi < 4 ? offsetof(struct ruleset_attr, net) : offsetof(struct ruleset_attr, scoped);
 	c->ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
 	if (c->ruleset < 0)
 		return why_errno(why, "landlock");
 	if (attr.fs && allow_files(c->ruleset, spec, attr.fs, why) < 0)
 		return -1;
-	if (spec->limit_connect && allow_ports(c->ruleset, spec->ports, spec->port_count, NET_CONNECT_TCP, why) < 0)
+	if (spec->limit_connect
+	 && allow_ports(c->ruleset, NET_CONNECT_TCP, spec->ports, spec->port_count, why) < 0)
 		return -1;
-	if (spec->limit_udp && allow_ports(c->ruleset, spec->udp_ports, spec->udp_port_count, NET_CONNECT_SEND_UDP, why) < 0)
+	if (spec->limit_udp
+	 && allow_ports(c->ruleset, NET_CONNECT_SEND_UDP, spec->udp_ports, spec->udp_port_count, why) < 0)
 		return -1;
 	c->files = attr.fs != 0;
 	c->scoped = attr.scoped != 0;
@@ -264,7 +274,7 @@ int confine_prepare(const struct confine_spec *spec, struct confined *c, struct 
 	if (spec->limit_connect && abi < 4)
 		return no_tcp(abi, why);
 	if (spec->limit_udp && abi < 10)
-		return why_set(why, R_CANNOT_NARROW, "this kernel's Landlock knows no UDP (ABI %d, 10 is needed)", abi < 0 ? 0 : abi);
+		return why_set(why, R_CANNOT_NARROW, "this kernel's Landlock knows no UDP (ABI 10 is needed)");
 	if (make_ruleset(spec, c, abi, why) < 0 || (spec->bind_v4_notify && make_listener_way(c, why) < 0)) {
 		confine_close(c);
 		return -1;
@@ -347,8 +357,10 @@ int confine_failed(int code, struct why *why)
 		return why_set(why, R_CANNOT_NARROW, "seccomp: this container's runtime listens already");
 	if (step == STEP_SECCOMP)
 		return why_set(why, R_CANNOT_NARROW, "seccomp: %s", strerror(err));
+	if (step == STEP_LANDLOCK && err == E2BIG)
+		return why_set(why, R_CANNOT_NARROW, "landlock: too many layers already");
 	if (step == STEP_LANDLOCK)
-		return why_set(why, R_CANNOT_NARROW, "landlock: %s", err == E2BIG ? "too many layers already" : strerror(err));
+		return why_set(why, R_CANNOT_NARROW, "landlock: %s", strerror(err));
 	errno = err;
 	return why_errno(why, step == STEP_PRIVS ? "no_new_privs" : "listener");
 }

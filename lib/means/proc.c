@@ -158,6 +158,13 @@ static int gone(const struct proc_id *id, struct why *why)
 	return -1;
 }
 
+static int unknown(struct why *why)
+{
+	why_set(why, R_SYSTEM, "/proc: not mounted: no signal is sent to a process that cannot be recognised");
+	errno = ENOENT;
+	return -1;
+}
+
 int proc_open(const struct proc_id *id, struct why *why)
 {
 	if (id->pid <= 0)
@@ -178,9 +185,7 @@ int proc_open(const struct proc_id *id, struct why *why)
 	close(fd);
 	if (!alive)
 		return gone(id, why);
-	why_set(why, R_SYSTEM, "/proc: not mounted: no signal is sent to a process that cannot be recognised");
-	errno = ENOENT;
-	return -1;
+	return unknown(why);
 }
 
 int proc_signal_fd(int pidfd, int sig)
@@ -219,7 +224,7 @@ static int end_by_number(const struct proc_id *id, int sig, long long deadline, 
 		if (!alive)
 			return 0;
 		if (alive < 0)
-			return why_set(why, R_SYSTEM, "/proc: not mounted: no signal is sent to a process that cannot be recognised");
+			return unknown(why);
 		if (!sent && sig && kill(id->pid, sig) < 0 && errno != ESRCH)
 			return why_errno(why, "process %d", id->pid);
 		if (deadline && clock_passed(deadline))
@@ -398,7 +403,10 @@ static _Noreturn void spawned(const struct proc_spec *spec, int gate, int status
 
 struct proc_spec proc_spec(const char *file, char *const *argv, char *const *env)
 {
-	return (struct proc_spec){ .file = file, .argv = argv, .env = env, .cwd = -1, .in = -1, .out = -1, .err = -1 };
+	return (struct proc_spec){
+		.file = file, .argv = argv, .env = env,
+		.cwd = -1, .in = -1, .out = -1, .err = -1,
+	};
 }
 
 static void reap(int pid)
@@ -431,7 +439,7 @@ static int exec_why(const struct proc_spec *spec, int err, struct why *why)
 		return why_set(why, reason, "%s: not a program for this machine", spec->file);
 	case EACCES:
 		if (access(spec->file, X_OK) == 0)
-			return why_set(why, reason, "%s: permission denied: a script, or its file system forbids programs", spec->file);
+			return why_set(why, reason, "%s: a script, or on a file system without programs", spec->file);
 		return why_set(why, reason, "%s: not executable", spec->file);
 	case ENOTDIR: case ELOOP: case EISDIR: case EINVAL: case ETXTBSY: case ELIBBAD: case EPERM:
 		return why_set(why, reason, "%s: %s", spec->file, strerror(err));
@@ -707,7 +715,8 @@ int proc_detach_stdio(void)
 
 struct task { int pid, out; };
 
-static void task_start(int i, int (*fn)(int, void *, int), void *ctx, struct task *task, struct proc_result *result)
+static void task_start(int i, int (*fn)(int, void *, int), void *ctx,
+	struct task *task, struct proc_result *result)
 {
 	int ends[2];
 	*result = (struct proc_result){ .status = -1 };
@@ -736,7 +745,7 @@ static void task_read(struct task *task, struct proc_result *result)
 		return;
 	}
 	size_t room = sizeof result->out - 1 - result->len;
-	size_t take = (size_t)n < room ? (size_t)n : room;	/* the rest is read and dropped, so that it does not block */
+	size_t take = (size_t)n < room ? (size_t)n : room;	/* the rest is dropped: it must not block */
 	memcpy(result->out + result->len, more, take);
 	result->len += take;
 }
@@ -805,6 +814,7 @@ int proc_parallel(int n, int max, int (*fn)(int i, void *ctx, int out), void *ct
 	free(tasks);
 	free(polls);
 	if (unended)
-		return why_set(why, deadline && clock_passed(deadline) ? R_DEADLINE : R_RESOURCES, "%d of %d did not end", unended, n);
+		return why_set(why, deadline && clock_passed(deadline) ? R_DEADLINE : R_RESOURCES,
+			"%d of %d did not end", unended, n);
 	return 0;
 }

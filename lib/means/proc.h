@@ -17,23 +17,24 @@ struct proc_id {
 };
 
 int proc_id_of(int pid, struct proc_id *, struct why *);	/* 0, or -1; errno is ESRCH when there is none */
-int proc_alive(const struct proc_id *);		/* 1 the same one runs, 0 not (a zombie, another boot), -1 cannot tell: no /proc */
-int proc_open(const struct proc_id *, struct why *);	/* pidfd to close; -1 with errno ESRCH: gone, ENOSYS: no pidfds here */
+int proc_alive(const struct proc_id *);	/* 1 it runs, 0 not (a zombie, another boot), -1 no /proc to tell */
+int proc_open(const struct proc_id *, struct why *);	/* pidfd; -1, errno ESRCH: gone, ENOSYS: none here */
 int proc_signal_fd(int pidfd, int sig);		/* 0, or -1 with errno */
 
-/* Sends sig (0: none) and waits until it has ended. 0: it has, or had before; -1: [deadline], [no-permission]... */
+/* Sends sig (0: none) and waits for the end. 0: it has ended, or had; -1: [deadline], [no-permission]... */
 int proc_end(const struct proc_id *, int sig, long long deadline, struct why *);
 
-unsigned long long proc_netns(int pid);	/* inode of its network namespace (0: our own); 0 when it cannot be told */
+unsigned long long proc_netns(int pid);	/* inode of its network namespace (pid 0: ours); 0: cannot be told */
 
-/* What tells machines apart that share a directory: /etc/machine-id; where there is none, as in most containers,
- * "host-" and a hash of the host name, which outlives a restart as a boot id would not. */
+/* What tells machines apart that share a directory: /etc/machine-id; where there is none, as in most
+ * containers, "host-" and a hash of the host name, which outlives a restart as a boot id would not. */
 void proc_machine(char id[static 40]);
 
 /* Starting one that will outlive us: proc_spawn, write the record, proc_release.
  *
- * Between the two the child waits at a gate: stdio in place, every other descriptor closed, signals reset, enter() done.
- * If we die before proc_release, even by SIGKILL, it ends without executing anything: nothing runs that has no record. */
+ * Between the two the child waits at a gate: stdio in place, every other descriptor closed, signals reset,
+ * enter() done. If we die before proc_release, even by SIGKILL, it ends without executing anything: nothing
+ * runs that has no record. */
 struct proc_spec {
 	const char *file;		/* a path; it is executed as it is, PATH is not asked */
 	char *const *argv, *const *env;	/* NULL-ended; env is all that it gets */
@@ -61,28 +62,28 @@ struct proc_child {
 	const struct proc_spec *spec;	/* has to live until proc_release */
 };
 
-int proc_spawn(const struct proc_spec *, struct proc_child *, struct why *);	/* 0: it waits at the gate; -1: nothing is left */
-int proc_release(struct proc_child *, struct why *);	/* 0: exec has succeeded; -1: nothing is left, pidfd closed */
+int proc_spawn(const struct proc_spec *, struct proc_child *, struct why *);	/* 0, or -1: nothing left */
+int proc_release(struct proc_child *, struct why *);	/* 0: exec has succeeded; -1: nothing left */
 void proc_abandon(struct proc_child *);		/* instead of proc_release: it ends, nothing was executed */
 
-/* A command in the foreground, for as long as it runs. Same session, process group and terminal as ours, so ^C and ^Z
- * reach it by themselves; INT TERM HUP QUIT USR1 USR2 WINCH that somebody sent to us alone are handed on.
+/* A command in the foreground, for as long as it runs. Same session, process group and terminal as ours, so
+ * ^C and ^Z reach it by themselves; INT TERM HUP QUIT USR1 USR2 WINCH that somebody sent us are handed on.
  * All descriptors without CLOEXEC are passed on. Its status, 128+N when a signal ended it;
  * -1 when it did not run: [no-command] 127, [cannot-exec] 126, else status 125. */
 struct proc_cmd {
 	char *const *argv, *const *env;	/* PATH is env's */
 	const char *cwd;		/* NULL: ours */
 	int watch;			/* descriptor to poll meanwhile, or -1 */
-	int (*ready)(void *ctx);	/* called when watch is readable or hung up: 0 go on watching; else no more, and > 0 is sent to the command */
+	int (*ready)(void *ctx);	/* watch is readable or hung up: 0 go on, -1 no more, or a signal to send */
 	void *ctx;
 };
 int proc_run(const struct proc_cmd *, struct why *);
 
 int proc_detach_stdio(void);	/* 0, 1 and 2 become /dev/null; 0, or -1 with errno */
 
-/* fn(i) for i below n, each in a child of its own, at most max at once (flush stdio before). What fn returns is its exit
- * status; what it writes to out is kept, up to 4 KiB. At the deadline the rest is killed. 0: all of them ended by
- * themselves, whatever their status; -1: some did not (status -1 in their results). */
+/* fn(i) for i below n, each in a child of its own, at most max at once (flush stdio before). What fn returns
+ * is its exit status; what it writes to out is kept, up to 4 KiB. At the deadline the rest is killed.
+ * 0: all of them ended by themselves, whatever their status; -1: some did not (their status is -1). */
 struct proc_result {
 	int status;		/* 0..255, 128+N, or -1: killed at the deadline, or never started */
 	size_t len;

@@ -124,9 +124,11 @@ static int probe(const char *verb, const char *arg)
 
 struct run { struct confined c; struct proc_child child; int listener; };
 
-static int start(struct run *r, const struct confine_spec *spec, const char *verb, const char *arg, int in, int out, struct why *why)
+static int start(struct run *r, const struct confine_spec *spec, const char *verb, const char *arg,
+	int in, int out, struct why *why)
 {
-	char *argv[] = { self, (char *)verb, (char *)arg, NULL }, *env[] = { (char *)"ASAN_OPTIONS=detect_leaks=0", NULL };
+	char *argv[] = { self, (char *)verb, (char *)arg, NULL };
+	char *env[] = { (char *)"ASAN_OPTIONS=detect_leaks=0", NULL };
 	struct proc_spec p = proc_spec(self, argv, env);
 	r->listener = -1;
 	if (confine_prepare(spec, &r->c, why) < 0)
@@ -136,7 +138,9 @@ static int start(struct run *r, const struct confine_spec *spec, const char *ver
 	p.enter = confine_enter;
 	p.failed = confine_failed;
 	p.ctx = &r->c;
-	if (proc_spawn(&p, &r->child, why) < 0 || (spec->bind_v4_notify && (r->listener = confine_take(&r->c, why)) < 0))
+	if (proc_spawn(&p, &r->child, why) < 0)
+		return -1;
+	if (spec->bind_v4_notify && (r->listener = confine_take(&r->c, why)) < 0)
 		return -1;
 	return proc_release(&r->child, why);
 }
@@ -145,7 +149,10 @@ static int finish(struct run *r)
 {
 	int st = -1;
 	while (!waitpid(r->child.pid, &st, WNOHANG)) {
-		struct pollfd p[2] = { { .fd = r->listener, .events = POLLIN }, { .fd = r->child.pidfd, .events = POLLIN } };
+		struct pollfd p[2] = {
+			{ .fd = r->listener, .events = POLLIN },
+			{ .fd = r->child.pidfd, .events = POLLIN },
+		};
 		poll(p, 2, 20);
 		if (r->listener >= 0 && confine_answer(r->listener) < 0) {
 			close(r->listener);
@@ -199,9 +206,11 @@ static void files(void)
 	ok(does(&s, "write", "/etc/passwd") == EACCES, "not what may be read");
 	ok(does(&s, "write", "/dev/null") == 0, "/dev/null always");
 	str_fmt(name, sizeof name, "%s/own/sub", dir);
-	ok(does(&s, "mkdir", name) == 0 && does(&s, "mkdir", in_dir("sub")) == EACCES, "directories inside, not outside");
+	ok(does(&s, "mkdir", name) == 0 && does(&s, "mkdir", in_dir("sub")) == EACCES,
+		"directories inside, not outside");
 	ok(does(&s, "read", "/etc/passwd") == 0, "reads what is listed");
-	ok(does(&s, "read", "/etc/hostname") != 0 && (ASAN || does(&s, "read", "/proc/self/status") == EACCES), "and nothing else");
+	ok(does(&s, "read", "/etc/hostname") != 0 && (ASAN || does(&s, "read", "/proc/self/status") == EACCES),
+		"and nothing else");
 	ok(does(&s, "read", link) == 0 && does(&s, "read", in_dir("target")) == 0, "a symlink and its target");
 	ok(does(&s, "exec", self) == 0, "executes itself");
 	ok(does(&s, "exec", "/bin/true") == EACCES, "no other program");
@@ -224,7 +233,8 @@ static int listen_tcp(int *port)
 	struct sockaddr_in a = loopback(0);
 	socklen_t len = sizeof a;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 5) < 0 || getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 5) < 0
+	 || getsockname(fd, (struct sockaddr *)&a, &len) < 0)
 		return -1;
 	*port = ntohs(a.sin_port);
 	return fd;
@@ -240,7 +250,8 @@ static void ports(void)
 	str_fmt(other_text, sizeof other_text, "%d", other);
 	struct confine_spec s = { .limit_connect = 1, .ports = { good, 443 }, .port_count = 2 };
 	if (confine_abi() < 4) {
-		ok(confine_prepare(&s, &c, &why) < 0 && (why.reason == R_NO_LANDLOCK || why.reason == R_CANNOT_NARROW), "ports cannot be had: said");
+		ok(confine_prepare(&s, &c, &why) < 0 && (why.reason == R_NO_LANDLOCK || why.reason == R_CANNOT_NARROW),
+			"ports cannot be had: said");
 	} else {
 		ok(does(&s, "tcp", good_text) == 0, "dials the port that is listed");
 		ok(does(&s, "tcp", other_text) == EACCES, "no other");
@@ -271,10 +282,12 @@ static void scoped(void)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	str_copy(a.sun_path + 1, sizeof a.sun_path - 1, name);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(fd, (struct sockaddr *)&a, offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name)) < 0 || listen(fd, 5) < 0)
+	socklen_t len = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name);
+	if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, 5) < 0)
 		return;
 	struct confine_spec none = {0}, s = { .scoped = 1 };
-	ok(does(&none, "abstract", name) == 0 && does(&none, "kill", pid) == 0, "without: abstract sockets and signals");
+	ok(does(&none, "abstract", name) == 0 && does(&none, "kill", pid) == 0,
+		"without: abstract sockets and signals");
 	ok(does(&s, "abstract", name) == EPERM, "scoped: no abstract sockets of others");
 	ok(does(&s, "kill", pid) == EPERM, "and no signals");
 	ok(does(&none, "nnp", "") == 0, "no new privileges in any case");
@@ -348,8 +361,8 @@ static void whole(void)
 	struct why why = {0};
 	int port, fd = listen_tcp(&port);
 	const char *own[] = { dir, NULL }, *others[] = { asan_needs, NULL };
-	struct confine_spec s = { .limit_files = 1, .write = own, .read = others, .exec = self, .limit_connect = 1, .ports = { port }, .port_count = 1,
-		.scoped = 1, .bind_v4_notify = 1 };
+	struct confine_spec s = { .limit_files = 1, .write = own, .read = others, .exec = self,
+		.limit_connect = 1, .ports = { port }, .port_count = 1, .scoped = 1, .bind_v4_notify = 1 };
 	struct confined c;
 	if (confine_abi() < 6 || confine_prepare(&s, &c, &why) < 0) {
 		skip("all together", "not on this kernel");

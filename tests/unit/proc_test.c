@@ -54,11 +54,13 @@ static void ids(void)
 	int fd = proc_open(&id, &why);
 	ok(fd >= 0 && !proc_signal_fd(fd, 0), "it can be opened");
 	close(fd);
-	ok(proc_end(&id, 0, clock_ms() + 30, &why) < 0 && why.reason == R_DEADLINE, "waiting for it has a deadline");
+	ok(proc_end(&id, 0, clock_ms() + 30, &why) < 0 && why.reason == R_DEADLINE,
+		"waiting for it has a deadline");
 	kill(pid, SIGKILL);
 	usleep(50000);
 	ok(!proc_alive(&id), "a zombie is not alive");
-	ok(!proc_end(&id, SIGKILL, clock_ms() + 1000, &why) && waitpid(pid, NULL, WNOHANG) < 0, "ending it is done, and it is reaped");
+	ok(!proc_end(&id, SIGKILL, clock_ms() + 1000, &why) && waitpid(pid, NULL, WNOHANG) < 0,
+		"ending it is done, and it is reaped");
 	ok(proc_id_of(pid, &id, &why) < 0 && errno == ESRCH, "no id of what is gone");
 
 	pid = sleeper();
@@ -112,13 +114,15 @@ static void spawn(void)
 	ok(status_of(c.pid) == 0, "it ends with 0");
 	ssize_t n = read(out[0], text, sizeof text - 1);
 	text[n > 0 ? n : 0] = 0;
-	ok(str_eq(text, "fds 0 1 2 env ONLY=this session yes mask no"), "three descriptors, its own environment and session, no mask");
+	ok(str_eq(text, "fds 0 1 2 env ONLY=this session yes mask no"),
+		"three descriptors, its own environment and session, no mask");
 	printf("# %s\n", text);
 	close(c.pidfd);
 	close(out[0]);
 	close(extra);
 
-	ok(proc_spawn(&s, &c, &why) < 0 && c.stage == PROC_STDIO && c.code == EBADF, "a closed descriptor for stdout: said");
+	ok(proc_spawn(&s, &c, &why) < 0 && c.stage == PROC_STDIO && c.code == EBADF,
+		"a closed descriptor for stdout: said");
 	s.out = -1;
 	ok(!proc_spawn(&s, &c, &why), "spawn");
 	int pid = c.pid;
@@ -132,7 +136,8 @@ static void spawn(void)
 	int code = -EBUSY;
 	s.enter = refuse;
 	s.ctx = &code;
-	ok(proc_spawn(&s, &c, &why) < 0 && c.stage == PROC_ENTER && c.code == -EBUSY && why.reason, "enter fails: its code comes back");
+	ok(proc_spawn(&s, &c, &why) < 0 && c.stage == PROC_ENTER && c.code == -EBUSY && why.reason,
+		"enter fails: its code comes back");
 	s.failed = explain;
 	ok(proc_spawn(&s, &c, &why) < 0 && why.reason == R_CANNOT_NARROW, "and is explained");
 
@@ -144,12 +149,16 @@ static void spawn(void)
 	chmod(script, 0755);
 	s = proc_spec(script, argv, none);
 	s.not_program = R_BAD_TAILSCALED;
-	ok(!proc_spawn(&s, &c, &why) && proc_release(&c, &why) < 0 && why.reason == R_BAD_TAILSCALED && c.stage == PROC_EXEC && c.code == ENOEXEC, "not a program: bad-tailscaled");
+	ok(!proc_spawn(&s, &c, &why) && proc_release(&c, &why) < 0 && why.reason == R_BAD_TAILSCALED
+		&& c.stage == PROC_EXEC && c.code == ENOEXEC,
+		"not a program: bad-tailscaled");
 	chmod(script, 0644);
 	s.not_program = R_NONE;
-	ok(!proc_spawn(&s, &c, &why) && proc_release(&c, &why) < 0 && why.reason == R_CANNOT_EXEC, "not executable: cannot-exec");
+	ok(!proc_spawn(&s, &c, &why) && proc_release(&c, &why) < 0 && why.reason == R_CANNOT_EXEC,
+		"not executable: cannot-exec");
 	unlink(script);
-	ok(!proc_spawn(&s, &c, &why) && proc_release(&c, &why) < 0 && why.reason == R_NO_COMMAND, "no such file: no-command");
+	ok(!proc_spawn(&s, &c, &why) && proc_release(&c, &why) < 0 && why.reason == R_NO_COMMAND,
+		"no such file: no-command");
 
 	/* kill -9 of the parent before release: the child ends, nothing was executed. */
 	int report[2];
@@ -252,7 +261,10 @@ static void foreground(void)
 	}
 	close(ends[1]);
 	char *sleep_argv[] = { (char *)"sleep", (char *)"5", NULL };
-	cmd = (struct proc_cmd){ .argv = sleep_argv, .env = path_env, .watch = ends[0], .ready = signal_for_it, .ctx = &sig };
+	cmd = (struct proc_cmd){
+		.argv = sleep_argv, .env = path_env,
+		.watch = ends[0], .ready = signal_for_it, .ctx = &sig,
+	};
 	ok(proc_run(&cmd, &why) == 128 + SIGTERM, "a watched descriptor ends it");
 	sig = -1;
 	sleep_argv[1] = (char *)"0.1";
@@ -305,13 +317,18 @@ static void parallel(void)
 	long long t = clock_ms();
 	ok(!proc_parallel(20, 20, item, NULL, r, clock_ms() + 5000, &why), "20 in parallel");
 	ok(clock_ms() - t < 300, "take about the time of one");
-	ok(r[5].status == 5 && r[5].len == 5 && str_eq(r[5].out, "xxxxx") && r[3].status == 137 && r[19].status == 19, "each has its status and text");
+	ok(r[5].status == 5 && r[5].len == 5 && str_eq(r[5].out, "xxxxx") && r[3].status == 137
+		&& r[19].status == 19,
+		"each has its status and text");
 	ok(r[2].len == 4096 && r[2].status == 2, "4 KiB are kept, more does not block");
 	t = clock_ms();
-	ok(!proc_parallel(6, 2, item, NULL, r, 0, &why) && clock_ms() - t >= 60, "at most two at once, no deadline");
+	ok(!proc_parallel(6, 2, item, NULL, r, 0, &why) && clock_ms() - t >= 60,
+		"at most two at once, no deadline");
 	t = clock_ms();
-	ok(proc_parallel(4, 2, slow, NULL, r, clock_ms() + 100, &why) < 0 && why.reason == R_DEADLINE, "the deadline ends them");
-	ok(clock_ms() - t < 400 && r[0].status == -1 && r[1].status == -1 && r[3].status == -1, "at once, the ones that never started too");
+	ok(proc_parallel(4, 2, slow, NULL, r, clock_ms() + 100, &why) < 0 && why.reason == R_DEADLINE,
+		"the deadline ends them");
+	ok(clock_ms() - t < 400 && r[0].status == -1 && r[1].status == -1 && r[3].status == -1,
+		"at once, the ones that never started too");
 	ok(waitpid(-1, NULL, WNOHANG) < 0, "no child is left");
 	free(r);
 }
@@ -328,7 +345,8 @@ static int probe_fds(void)
 		printf(" %s", *e);
 	sigset_t mask;
 	sigprocmask(SIG_SETMASK, NULL, &mask);
-	printf(" session %s mask %s", getsid(0) == getpid() ? "yes" : "no", sigismember(&mask, SIGTERM) ? "yes" : "no");
+	printf(" session %s mask %s",
+		getsid(0) == getpid() ? "yes" : "no", sigismember(&mask, SIGTERM) ? "yes" : "no");
 	return 0;
 }
 
