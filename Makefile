@@ -4,7 +4,7 @@
 #   make ARCH=aarch64    build/aarch64/moorbox, cross-compiled
 #   make test            all tests; tests/run FILE 'CASE' runs one
 #   make lint            layers, style, options against their case
-#   make asan            build/asan/moorbox: clang, address and undefined-behaviour sanitizers
+#   make asan            build/asan/moorbox with clang's sanitizers; make test-asan: all tests on it
 #   make single          every applet as a program of its own: no hidden coupling
 #   make size            what each module and library weighs
 #   make bench soak fuzz demo
@@ -24,7 +24,7 @@ T := $(if $(filter $(HOST),$(ARCH)),build/tests,$(B)/tests)
 
 # The sysroot is asked for once; what deps/build says is kept until deps/ changes or the cache is gone.
 ifneq ($(origin SYSROOT),command line)
-ifneq ($(filter-out clean help lint dist prereqs fuzz asan,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help lint dist prereqs fuzz asan test-asan,$(or $(MAKECMDGOALS),all)),)
 include $(B)/sysroot.mk
 endif
 CC = $(SYSROOT_CC)
@@ -102,10 +102,10 @@ endif
 
 $(T)/%_test: tests/unit/%_test.c $(B)/libmoorbox.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(DEPS_LIBS)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
 build/asan/fuzz/%: tests/fuzz/%.c $(B)/libmoorbox.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(DEPS_LIBS)
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
 
 unit: $(UNIT)
 fuzzers: $(FUZZ)
@@ -115,6 +115,8 @@ lint:
 	@scripts/lint
 asan:
 	$(MAKE) ARCH=asan all unit
+test-asan: asan
+	MOORBOX_BIN=build/asan/moorbox MOORBOX_UNIT=build/asan/tests tests/run
 size: all
 	@scripts/size $(B)
 single: all
@@ -143,5 +145,5 @@ clean:
 help:
 	@sed -n '/^$$/q;s/^# \{0,1\}//p' Makefile
 
-.PHONY: all unit fuzzers test lint asan size single bench soak demo fuzz prereqs install dist clean help
--include $(OBJ:.o=.d) $(LIBOBJ:.o=.d)
+.PHONY: all unit fuzzers test lint asan test-asan size single bench soak demo fuzz prereqs install dist clean help
+-include $(OBJ:.o=.d) $(LIBOBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
