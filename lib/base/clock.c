@@ -1,9 +1,60 @@
 /* clock - the monotonic clock, deadlines, dates */
 #include "clock.h"
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
+
+static volatile sig_atomic_t cancelled, came;
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+static struct sigaction before[3];
+
+static void on_tick(int sig)
+{
+	(void)sig;	/* its only purpose is EINTR */
+}
+
+static void on_end(int sig)
+{
+	struct itimerval often = {{0, 20000}, {0, 20000}};
+	cancelled = came = sig;
+	setitimer(ITIMER_REAL, &often, NULL);
+}
+
+void clock_cancel_on_signals(void)
+{
+	struct sigaction end = {.sa_handler = on_end}, tick = {.sa_handler = on_tick};
+	sigaction(SIGALRM, &tick, NULL);
+	for (int i = 0; i < 3; i++) {
+		sigaction(ending[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN)	/* nohup stays nohup */
+			sigaction(ending[i], &end, NULL);
+	}
+}
+
+int clock_cancelled(void)
+{
+	return came;
+}
+
+void clock_uncancel(void)
+{
+	struct itimerval none = {0};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	setitimer(ITIMER_REAL, &none, NULL);
+	for (int i = 0; i < 3; i++)
+		sigaction(ending[i], &ignore, NULL);
+	cancelled = 0;
+}
+
+void clock_default_signals(void)
+{
+	for (int i = 0; i < 3; i++)
+		sigaction(ending[i], &before[i], NULL);
+	signal(SIGALRM, SIG_DFL);
+}
 
 long long clock_us(void)
 {
@@ -19,6 +70,8 @@ long long clock_ms(void)
 
 long long clock_left(long long deadline)
 {
+	if (cancelled)
+		return 0;
 	if (!deadline)
 		return LLONG_MAX;
 	long long left = deadline - clock_ms();
@@ -28,12 +81,12 @@ long long clock_left(long long deadline)
 int clock_poll_ms(long long deadline)
 {
 	long long left = clock_left(deadline);
-	return !deadline ? -1 : left > INT_MAX ? INT_MAX : (int)left;
+	return !deadline && !cancelled ? -1 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
 int clock_passed(long long deadline)
 {
-	return deadline && clock_ms() >= deadline;
+	return cancelled || (deadline && clock_ms() >= deadline);
 }
 
 void clock_date(char dst[static 16], long long unix_s)

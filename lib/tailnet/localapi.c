@@ -151,7 +151,7 @@ static void write_prefs(struct buf *b, const struct prefs *p)
 	json_w_end(b, ']');
 	json_w_bool(b, "NoStatefulFiltering", 1);
 	json_w_num(b, "NetfilterMode", 2);
-	json_w_raw(b, "AutoUpdate", "{\"Check\":false,\"Apply\":null}", 29);
+	json_w_raw(b, "AutoUpdate", "{\"Check\":false,\"Apply\":null}", 28);
 	json_w_end(b, '}');
 }
 
@@ -324,6 +324,29 @@ int localapi_status(const struct localapi *api, struct node_status *s, long long
 	return rc;
 }
 
+void localapi_status_many(const struct localapi *const *api, struct node_status *const *st, struct why *const *why, int *answered, int n,
+	long long deadline)
+{
+	struct http_req *req = xalloc((n + 1) * sizeof *req);
+	struct http_res *res = xalloc((n + 1) * sizeof *res);
+	struct why *whys = xalloc((n + 1) * sizeof *whys);
+	for (int i = 0; i < n; i++) {
+		req[i] = request(api[i], "GET", BASE "status?peers=false", deadline);
+		req[i].max = 1 << 20;
+		req[i].flags |= HTTP_FRESH;
+	}
+	http_do_many(req, res, whys, n, deadline);
+	for (int i = 0; i < n; i++) {
+		*why[i] = whys[i];
+		answered[i] = res[i].fault == HTTP_FINE && res[i].status == 200
+			&& localapi_read_status(buf_cstr(&res[i].body), res[i].body.len, st[i], why[i]) == 0;
+		http_res_free(&res[i]);
+	}
+	free(req);
+	free(res);
+	free(whys);
+}
+
 int localapi_read_peer(const char *p, size_t len, const char *suffix, struct peer *peer, struct why *why)
 {
 	struct json j;
@@ -353,10 +376,15 @@ int localapi_read_peer(const char *p, size_t len, const char *suffix, struct pee
 	return 0;
 }
 
-/* The status of a large tailnet is megabytes: its peers are read one by one as the bytes come. */
+/* The status of a large tailnet is megabytes: its peers are read one by one as the bytes come. What is told of this
+ * node comes before them (a Go struct is written in its order), so one call does for both. */
+enum { HEAD_MAX = 1 << 20 };
+
 struct peer_scan {
 	struct json_scan scan;
-	const char *suffix;
+	struct buf head;		/* until "Peer" is reached, then empty */
+	int has_head;
+	struct node_status *st;
 	int (*fn)(const struct peer *, void *);
 	void *ctx;
 	struct why *why;
@@ -368,24 +396,69 @@ static int scan_peer(void *ctx, struct slice name, const char *p, size_t len)
 	struct peer peer;
 	struct why ignored;
 	(void)name;
-	if (localapi_read_peer(p, len, s->suffix, &peer, &ignored) < 0 || peer.shared_in)
+	if (localapi_read_peer(p, len, s->st->suffix, &peer, &ignored) < 0 || peer.shared_in)
 		return 0;
 	return s->fn(&peer, s->ctx);
+}
+
+/* Where the top-level key "Peer" begins; NULL when it is not there yet. */
+static char *find_peers(const struct buf *b)
+{
+	static const char key[] = "\"Peer\"";
+	int depth = 0;
+	for (char *p = b->p, *end = b->p + b->len; p < end; p++) {
+		if (*p == '{' || *p == '[')
+			depth++;
+		else if (*p == '}' || *p == ']')
+			depth--;
+		if (*p != '"')
+			continue;
+		if (depth == 1 && end - p > (int)sizeof key - 1 && !memcmp(p, key, sizeof key - 1) && p[sizeof key - 1] == ':')
+			return p;
+		for (p++; p < end && *p != '"'; p++)
+			p += *p == '\\';
+	}
+	return NULL;
+}
+
+/* The text up to "Peer" makes a whole document by taking the comma off and closing it. */
+static int scan_head(struct peer_scan *s, const char *p, size_t len)
+{
+	if (buf_add(&s->head, p, len) < 0)
+		return why_set(s->why, R_TOO_BIG, "status: more than 1 MiB about this node alone");
+	char *at = find_peers(&s->head);
+	if (!at)
+		return 0;
+	while (at > s->head.p && at[-1] != ',' && at[-1] != '{')
+		at--;
+	s->head.len = at - s->head.p - (at > s->head.p && at[-1] == ',');
+	s->has_head = 1;
+	int rc = buf_ch(&s->head, '}') < 0 ? -1 : localapi_read_status(s->head.p, s->head.len, s->st, s->why);
+	buf_free(&s->head);
+	return rc;
 }
 
 static int feed_scan(void *ctx, const char *p, size_t len)
 {
 	struct peer_scan *s = ctx;
+	if (!s->has_head && scan_head(s, p, len) < 0)
+		return -1;
 	return json_scan_feed(&s->scan, p, len, s->why);
+}
+
+/* The document without "Peer" in it: all of it is still in head. */
+static int end_scan(struct peer_scan *s, struct why *why)
+{
+	if (json_scan_end(&s->scan, why) < 0)
+		return -1;
+	return s->has_head ? 0 : localapi_read_status(buf_cstr(&s->head), s->head.len, s->st, why);
 }
 
 int localapi_peers(const struct localapi *api, struct node_status *st, int (*fn)(const struct peer *, void *), void *ctx,
 	long long deadline, struct why *why)
 {
 	struct why scan_why = {0};
-	if (localapi_status(api, st, deadline, why) < 0)
-		return -1;
-	struct peer_scan s = {.scan = {.key = "Peer", .fn = scan_peer}, .suffix = st->suffix, .fn = fn, .ctx = ctx, .why = &scan_why};
+	struct peer_scan s = {.scan = {.key = "Peer", .fn = scan_peer}, .head.max = HEAD_MAX, .st = st, .fn = fn, .ctx = ctx, .why = &scan_why};
 	s.scan.ctx = &s;
 	struct http_res res = {0};
 	struct http_req req = request(api, "GET", BASE "status", deadline);
@@ -401,8 +474,9 @@ int localapi_peers(const struct localapi *api, struct node_status *st, int (*fn)
 	else if (res.status / 100 != 2)
 		rc = refused(&res, "status", why);
 	else
-		rc = json_scan_end(&s.scan, why);
+		rc = end_scan(&s, why);
 	json_scan_free(&s.scan);
+	buf_free(&s.head);
 	http_res_free(&res);
 	return rc;
 }

@@ -52,6 +52,9 @@ struct peer {
 int localapi_status(const struct localapi *, struct node_status *, long long deadline, struct why *);
 int localapi_peers(const struct localapi *, struct node_status *, int (*fn)(const struct peer *, void *), void *ctx,
 	long long deadline, struct why *);
+/* Many at once, each until the deadline; answered[i] tells whether st[i] is filled in, why[i] else. For `ws-ls` with 200 of them. */
+void localapi_status_many(const struct localapi *const *, struct node_status *const *st, struct why *const *why, int *answered, int n,
+	long long deadline);
 int localapi_read_status(const char *json, size_t len, struct node_status *, struct why *);	/* the same from text: a fuzz target */
 int localapi_read_peer(const char *json, size_t len, const char *suffix, struct peer *, struct why *);
 

@@ -1,0 +1,227 @@
+/* ws-ls - list workspaces
+ *
+ * usage: ws-ls [-0alj] [-t DUR] [--state STATE] [NAME]...
+ *
+ * -l, --long  all columns, and the true state, asked of each tailscaled
+ * -0, --null  end each record with NUL, not newline
+ * -j, --json  print JSON lines, all columns
+ * -a, --all  those of other machines that share the directory too
+ * --state STATE  only those in this state: up, starting, login, approval, expired, offline, down, dead, hung, orphan, elsewhere
+ * -t, --timeout DUR  wait at most DUR for a tailscaled to answer (default 2); one that does not is hung
+ *
+ * In a pipe: names only, one a line, so that `ws-ls | xargs ws-down` is right; they come from the directories, nobody is asked. On a
+ * terminal, and with -l, -j or --state, each tailscaled is asked, all at once.
+ *
+ * Columns of -l: name state hostname dns-name ip mode inbound confined version since node-id netns forwards.
+ * inbound is landlock or pasta (just the ports of -i), open, or closed. since is when its tailscaled was started.
+ *
+ * States: up; starting (no relay yet); login, approval (somebody has to act); expired (its node key); offline (the control server does not
+ * hear it or does not know it any more); down (kept, stopped); dead (its tailscaled is gone); hung (it does not answer); orphan (its
+ * network namespace is gone); elsewhere (another machine's).
+ *
+ * exit: 0 listed, 1 a NAME is not there, 2 usage
+ * example: ws-ls --state dead | xargs ws-down
+ * see: ws-up ws-down ts-info
+ */
+#include "clock.h"
+#include "daemon.h"
+#include "err.h"
+#include "localapi.h"
+#include "opts/ws-ls.h"
+#include "rec.h"
+#include "str.h"
+#include "workspace.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct row {
+	struct ws ws;
+	struct daemon d;
+	struct node_status st;
+	int alive, answered;
+	struct why why;
+};
+
+static struct ws_root root;
+static struct row *rows;
+static int count, show_all, status = EXIT_DONE;
+
+static void open_row(const char *name)
+{
+	rows = xrealloc(rows, (count + 1) * sizeof *rows);
+	struct row *r = &rows[count];
+	memset(r, 0, sizeof *r);
+	r->d.pidfd = -1;
+	if (ws_open(&root, name, 0, 0, &r->ws, &r->why) < 0) {
+		if (r->why.reason == R_NO_WORKSPACE)
+			return;		/* taken down since the directory was read */
+		str_copy(r->ws.name, sizeof r->ws.name, name);
+	}
+	r->alive = ws_alive(&r->ws);
+	if (r->alive < 0 && !show_all) {
+		ws_close(&r->ws);
+		return;
+	}
+	struct ws_socket s;
+	if (r->alive == 1 && ws_socket(&root, &r->ws, 0, &s, &r->why) == 0) {
+		r->d.api.dir = s.dirfd;
+		str_copy(r->d.api.path, sizeof r->d.api.path, s.path);
+		r->d.api.who.pid = r->ws.run.daemon.pid;
+	}
+	count++;
+	if (r->alive != 1)
+		ws_close(&r->ws);	/* a thousand dead ones need no descriptors */
+}
+
+static int open_each(const char *name, void *ctx)
+{
+	(void)ctx;
+	open_row(name);
+	return 0;
+}
+
+/* rows moves while it grows: what points into it is set afterwards */
+static void ask_all(long long deadline)
+{
+	const struct localapi **apis = xalloc((count + 1) * sizeof *apis);
+	struct node_status **sts = xalloc((count + 1) * sizeof *sts);
+	struct why **whys = xalloc((count + 1) * sizeof *whys);
+	int *answered = xalloc((count + 1) * sizeof *answered), n = 0;
+	struct row **asked = xalloc((count + 1) * sizeof *asked);
+	for (int i = 0; i < count; i++)
+		if (rows[i].alive == 1) {
+			asked[n] = &rows[i];
+			apis[n] = &rows[i].d.api;
+			sts[n] = &rows[i].st;
+			whys[n++] = &rows[i].why;
+		}
+	localapi_status_many(apis, sts, whys, answered, n, deadline);
+	for (int i = 0; i < n; i++) {
+		asked[i]->answered = answered[i];
+		ws_close(&asked[i]->ws);
+	}
+	free(apis);
+	free(sts);
+	free(whys);
+	free(answered);
+	free(asked);
+}
+
+static const char *state_of(const struct row *r)
+{
+	if (r->alive < 0)
+		return "elsewhere";
+	if (r->alive == 0)
+		return r->ws.spec.keep ? "down" : "dead";
+	if (!r->answered)
+		return "hung";
+	const struct node_status *s = &r->st;
+	switch (s->state) {
+	case NODE_RUNNING:
+		return s->online ? "up" : "offline";
+	case NODE_NEEDS_APPROVAL:
+		return "approval";
+	case NODE_NEEDS_LOGIN:
+		return s->has_key && s->key_expiry && s->key_expiry < time(NULL) ? "expired" : "login";
+	case NODE_STOPPED:
+		return "down";
+	default:
+		return "starting";
+	}
+}
+
+static void print(struct rec *out, const struct row *r, const char *state, int is_long)
+{
+	const struct ws_spec *s = &r->ws.spec;
+	const struct ws_run *run = &r->ws.run;
+	char since[32] = "", netns[24];
+	rec_begin(out);
+	rec_str(out, "name", r->ws.name);
+	if (is_long) {
+		int live = r->alive == 1 && r->answered;
+		const char *ip = live && *r->st.ip4 ? r->st.ip4 : live && *r->st.ip6 ? r->st.ip6 : run->ip;
+		const char *dns = live && *r->st.dns_name ? r->st.dns_name : run->dns_name;
+		if (run->since)
+			clock_stamp(since, run->since);
+		str_fmt(netns, sizeof netns, "%llu", run->netns);
+		rec_str(out, "state", state);
+		rec_str(out, "hostname", *s->hostname ? s->hostname : NULL);
+		rec_str(out, "dns-name", *dns ? dns : NULL);
+		rec_str(out, "ip", *ip ? ip : NULL);
+		rec_str(out, "mode", s->tun ? "tun" : "userspace");
+		rec_str(out, "inbound", r->ws.has_run && *run->inbound ? run->inbound : NULL);
+		rec_str(out, "confined", !r->ws.has_run ? NULL : run->confined ? "confined" : "no");
+		rec_str(out, "version", *run->version ? run->version : NULL);
+		rec_str(out, "since", *since ? since : NULL);
+		rec_str(out, "node-id", live && *r->st.id ? r->st.id : *run->node_id ? run->node_id : NULL);
+		rec_str(out, "netns", run->netns ? netns : NULL);
+		rec_str(out, "forwards", NULL);
+	}
+	rec_end(out);
+}
+
+/* Under sudo one looks into root's set; the other one may be meant. */
+static void mention_other_set(void)
+{
+	const char *user = getenv("SUDO_USER");
+	if (!count && user && geteuid() == 0 && !getenv("MOORBOX_STATE"))
+		say("none of root's; those of %s are listed without sudo", user);
+}
+
+int ws_ls_main(char **argv)
+{
+	struct rec out = {0};
+	struct why why = {0};
+	const char *want = NULL;
+	long long wait = 2000;
+	int is_long = 0;
+	struct opt o = opt_start(argv, opts);
+	for (int c; (c = opt_next(&o)); )
+		switch (c) {
+		case 'l': is_long = 1; break;
+		case '0': out.mode = REC_NUL; break;
+		case 'j': out.mode = REC_JSON; break;
+		case 'a': show_all = 1; break;
+		case 't': wait = opt_dur(&o); break;
+		case OPT_STATE: want = o.val; break;
+		}
+	if (o.cmd)
+		opt_usage("no command can follow");
+	static const char *const states[] = {"up", "starting", "login", "approval", "expired", "offline", "down", "dead", "hung", "orphan", "elsewhere"};
+	int known = !want;
+	for (size_t i = 0; !known && i < sizeof states / sizeof *states; i++)
+		known = str_eq(want, states[i]);
+	if (!known)
+		opt_usage("--state %s: no such state", want);
+	if (want && str_eq(want, "elsewhere"))
+		show_all = 1;
+	out.table = 1;
+	is_long |= out.mode == REC_JSON || (out.mode == REC_LINE && isatty(1));
+	if (ws_root_open(&root, &why) < 0)
+		die_why(&why);
+	for (char **name = o.operands; *name; name++) {
+		char clean[WS_LABEL];
+		int had = count;
+		if (ws_clean_name(*name, clean, &why) < 0)
+			die_why(&why);
+		open_row(clean);
+		if (count == had) {
+			why_set(&why, R_NO_WORKSPACE, "%s: there is no such workspace", clean);
+			status = warn_why(&why);
+		}
+	}
+	if (!o.count && ws_each(&root, open_each, NULL, &why) < 0)
+		die_why(&why);
+	if (is_long || want)
+		ask_all(clock_ms() + wait);
+	for (int i = 0; i < count; i++) {
+		const char *state = is_long || want ? state_of(&rows[i]) : NULL;
+		if (!want || str_eq(want, state))
+			print(&out, &rows[i], state, is_long);
+	}
+	rec_finish(&out);
+	mention_other_set();
+	return status;
+}

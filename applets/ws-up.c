@@ -1,0 +1,612 @@
+/* ws-up - bring a workspace onto the tailnet under its own hostname
+ *
+ * usage: ws-up [-jqv] [-k SRC] [-t DUR] [-i PORTS] [--ready HOST:PORT]... [OPTION]... NAME
+ * usage: ws-up [OPTION]... NAME -- CMD [ARG]...
+ *
+ * -k, --key SRC  auth key to join with: env:NAME, file:PATH, fd:N or - (stdin)
+ * -t, --timeout DUR  give up after DUR: 30, 15m, 1h (default 60 s; 10 min with --login)
+ * -i, --inbound PORTS  what of this machine's loopback the tailnet may reach: none (default), all, or TCP ports such as 22,3000-3010
+ * --ready HOST:PORT  up means that this port of the tailnet answers as well; may be repeated
+ * --keep  keep the node registered while it is stopped; its state stays on disk
+ * --tag TAG  tag the node; may be repeated
+ * --prefix TEXT  put TEXT before NAME to make the host name
+ * --login-server URL  control server, if not Tailscale's own
+ * --login  without a key: show a URL to log in at, and wait for it
+ * --any-name  accept another host name (NAME-1) when NAME is taken
+ * --restart  when it is up with other options: down, then up
+ * --derp-port N  with -i PORTS: TCP port of a relay (DERP) that is not at 443; may be repeated
+ * --accept-routes  use the subnet routes that other nodes offer
+ * --serve-dir DIR  let the confined tailscaled read DIR, to serve it later; may be repeated
+ * --socks ADDR:PORT  let tailscaled offer a SOCKS5 proxy there
+ * --http ADDR:PORT  let tailscaled offer an HTTP proxy there
+ * --tun  use a TUN device instead of userspace networking (needs root)
+ * --ssh  turn Tailscale SSH on; needs -i all and goes without confinement
+ * --logs  let tailscaled upload its log to Tailscale
+ * --optional  with CMD: run it even if there is no key, or the config says enabled: false
+ * --api SRC  API credential: removes a dead node of ours that still has the name
+ * -j, --json  print a JSON line
+ * -q, --quiet  print nothing but errors
+ * -v, --verbose  say each step
+ *
+ * Starts a tailscaled of the workspace's own, joins, and prints one record: name, host name, DNS name, IP address, mode.
+ * Up already with the same options: the same record, at once. The node is ephemeral: ws-down, or its end, removes it from the
+ * tailnet; --keep makes one that rejoins with the same identity and needs no key then.
+ *
+ * Without -i nothing comes in. -i PORTS opens just those TCP ports of 127.0.0.1, held to by Landlock; -i all opens every TCP and
+ * UDP port of it, and says which are listening. tailscaled is confined: it writes below its own directory only.
+ *
+ * With CMD the workspace is up while CMD runs, and taken down when it ends; one that was up before is left up. CMD finds its name
+ * in MOORBOX_WORKSPACE.
+ *
+ * exit: 0 up; or CMD's own status
+ *   1  not up: the reason is named, nothing of the attempt is left
+ *   2  usage
+ *   3  not yet: the same call may work later; a node that waits for a login or an approval stays and waits
+ *   125  with CMD: not up, so CMD did not run
+ * env:
+ *   TS_AUTHKEY  auth key, or file:PATH (TS_AUTH_KEY and PERRY_TAILSCALE_AUTH_KEY too)
+ *   TS_LOGIN_SERVER  control server
+ *   TS_HOSTNAME  the whole host name, instead of prefix and NAME
+ *   TS_STATE_DIR  tailscaled's state directory
+ *   TS_SOCKET  tailscaled's socket
+ *   MOORBOX_TAILSCALED  the tailscaled to start
+ *   MOORBOX_PASS_ENV  names of variables to hand on to tailscaled, comma between them
+ *   MOORBOX_STATE  where workspaces are kept
+ *   MOORBOX_CONFIG  config file
+ *   MOORBOX_API  URL of the control server's API, if not the usual one
+ * files:
+ *   ~/.config/moorbox/config.json  {"tailscale": {"authKey", "hostnamePrefix", "loginServer", "tags", "ephemeral", "enabled"}}
+ * example: TS_AUTHKEY=tskey-auth-... ws-up -i 3000 myproject
+ * example: ws-up -k file:key ci-42 -- ./run-tests
+ * see: ws-down ws-ls ws-log ts-nc ts-info
+ */
+#include "api.h"
+#include "clock.h"
+#include "daemon.h"
+#include "err.h"
+#include "http.h"
+#include "inbound.h"
+#include "join.h"
+#include "leave.h"
+#include "opts/ws-up.h"
+#include "proc.h"
+#include "reach.h"
+#include "rec.h"
+#include "settings.h"
+#include "str.h"
+#include "workspace.h"
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { READY_MAX = 16, UNDO_MS = 5000, NEEDS_MAX = WS_DERPS + 4 };
+
+extern char **environ;
+
+struct up {
+	struct settings set;
+	struct ws_spec spec;		/* what is asked for now */
+	const char *key_src, *api_src;
+	const char *ready[READY_MAX];
+	int nready;
+	int login, restart, optional;
+	char **cmd;
+	long long deadline;
+	struct rec out;
+
+	struct ws_root root;
+	struct ws ws;
+	struct daemon daemon;
+	struct node_status st;
+	int needs[NEEDS_MAX], nneeds;
+	int found_up;			/* it was up before us */
+};
+
+static void tell(const char *text, void *ctx)
+{
+	(void)ctx;
+	say("%s", text);
+}
+
+/* ---- what is asked ---- */
+
+static void add_dir(struct up *u, const char *dir)
+{
+	char real[PATH_MAX];
+	if (u->spec.nserve_dirs == 8)
+		opt_usage("--serve-dir: more than 8 directories");
+	if (!realpath(dir, real) || str_copy(u->spec.serve_dirs[u->spec.nserve_dirs++], WS_PATH, real) < 0)
+		die(R_USAGE, "--serve-dir %s:", dir);
+}
+
+static void add_address(const char *option, const char *val, char *dst, size_t size)
+{
+	char copy[64], *host;
+	int port;
+	if (str_copy(copy, sizeof copy, val) < 0 || str_host_port(copy, &host, &port) < 0 || str_copy(dst, size, val) < 0)
+		opt_usage("%s %s: not ADDRESS:PORT, such as 127.0.0.1:1055", option, val);
+}
+
+static void add_ready(struct up *u, const char *val)
+{
+	char copy[300], *host;
+	int port;
+	if (str_copy(copy, sizeof copy, val) < 0 || str_host_port(copy, &host, &port) < 0)
+		opt_usage("--ready %s: not HOST:PORT", val);
+	if (u->nready == READY_MAX)
+		opt_usage("--ready: more than %d", READY_MAX);
+	u->ready[u->nready++] = val;
+}
+
+static void options(struct up *u, char **argv, const char **name)
+{
+	struct why why;
+	long long wait = 0;
+	int told_tags = 0;
+	const char *inbound = "none", *prefix = NULL, *server = NULL;
+	struct opt o = opt_start(argv, opts);
+	if (settings_load(&u->set, &why) < 0)
+		die_why(&why);
+	u->spec.keep = u->set.ephemeral == 0;
+	for (int c; (c = opt_next(&o)); )
+		switch (c) {
+		case 'k': u->key_src = o.val; break;
+		case 't': wait = opt_dur(&o); break;
+		case 'i': inbound = o.val; break;
+		case 'j': u->out.mode = REC_JSON; break;
+		case 'q': u->out.mode = REC_NONE; break;
+		case 'v': break;
+		case OPT_READY: add_ready(u, o.val); break;
+		case OPT_KEEP: u->spec.keep = 1; break;
+		case OPT_TAG:
+			if (!told_tags++)
+				u->set.ntags = 0;	/* options replace what the config says */
+			if (settings_tag(&u->set, o.val, &why) < 0)
+				die_why(&why);
+			break;
+		case OPT_PREFIX: prefix = o.val; break;
+		case OPT_LOGIN_SERVER: server = o.val; break;
+		case OPT_LOGIN: u->login = 1; break;
+		case OPT_ANY_NAME: u->spec.any_name = 1; break;
+		case OPT_RESTART: u->restart = 1; break;
+		case OPT_DERP_PORT:
+			if (u->spec.nderp == WS_DERPS)
+				opt_usage("--derp-port: more than %d", WS_DERPS);
+			u->spec.derp[u->spec.nderp++] = opt_num(&o, 1, 65535);
+			break;
+		case OPT_ACCEPT_ROUTES: u->spec.accept_routes = 1; break;
+		case OPT_SERVE_DIR: add_dir(u, o.val); break;
+		case OPT_SOCKS: add_address("--socks", o.val, u->spec.socks, sizeof u->spec.socks); break;
+		case OPT_HTTP: add_address("--http", o.val, u->spec.http, sizeof u->spec.http); break;
+		case OPT_TUN: u->spec.tun = 1; break;
+		case OPT_SSH: u->spec.ssh = 1; break;
+		case OPT_LOGS: u->spec.logs = 1; break;
+		case OPT_OPTIONAL: u->optional = 1; break;
+		case OPT_API: u->api_src = o.val; break;
+		}
+	opt_want(&o, 1, 1);
+	if (o.cmd && !*o.cmd)
+		opt_usage("a command is missing after --");
+	if (u->optional && !o.cmd)
+		opt_usage("--optional goes with a command after --");
+	*name = o.operands[0];
+	u->cmd = o.cmd;
+	u->deadline = clock_ms() + (wait ? wait : u->login ? 600000 : 60000);
+	if (inbound_parse(inbound, &u->spec, &why) < 0)
+		opt_usage("%s", why.msg);
+	if (u->spec.ssh && u->spec.inbound != WS_IN_ALL)
+		opt_usage("--ssh needs -i all: its sessions are children of tailscaled and would be confined with it");
+	if (u->spec.tun && u->spec.inbound == WS_IN_PORTS)
+		opt_usage("--tun with -i PORTS: the kernel delivers there, so only -i none or -i all can be held to");
+	if (u->spec.inbound == WS_IN_ALL && (*u->spec.socks || *u->spec.http))
+		opt_usage("-i all would give tailscaled's own proxy to the tailnet; use -i PORTS with --socks or --http");
+	if (prefix && str_copy(u->set.prefix, sizeof u->set.prefix, prefix) < 0)
+		opt_usage("--prefix: too long");
+	if (settings_control(server ? server : *u->set.login_server ? u->set.login_server : SETTINGS_CONTROL,
+			u->spec.control, sizeof u->spec.control, &why) < 0)
+		opt_usage("%s", why.msg);
+	for (int i = 0; i < u->set.ntags; i++)
+		str_copy(u->spec.tags[i], sizeof u->spec.tags[i], u->set.tags[i]);
+	u->spec.ntags = u->set.ntags;
+	str_copy(u->spec.node_dir, sizeof u->spec.node_dir, u->set.node_dir);
+	str_copy(u->spec.socket, sizeof u->spec.socket, u->set.socket);
+}
+
+static void names(struct up *u, const char *name, char clean[static WS_LABEL])
+{
+	struct why why;
+	char whole[160];
+	if (ws_clean_name(name, clean, &why) < 0)
+		die_why(&why);
+	err_subject = clean;
+	str_fmt(whole, sizeof whole, "%s%s", u->set.prefix, clean);
+	if (ws_clean_name(*u->set.hostname ? u->set.hostname : whole, u->spec.hostname, &why) < 0)
+		die_why(&why);
+}
+
+/* ---- what is there ---- */
+
+static int same_list(const int *a, int n, const int *b, int m)
+{
+	return n == m && !memcmp(a, b, n * sizeof *a);
+}
+
+/* What only a new start of the daemon could change; the option's name, or NULL. */
+static const char *differs(const struct ws_spec *now, const struct ws_spec *then)
+{
+	if (now->inbound != then->inbound || !same_list(now->ports, now->nports, then->ports, then->nports))
+		return "-i";
+	if (now->keep != then->keep)
+		return "--keep";
+	if (now->tun != then->tun)
+		return "--tun";
+	if (now->ssh != then->ssh)
+		return "--ssh";
+	if (now->logs != then->logs)
+		return "--logs";
+	if (!str_eq(now->socks, then->socks))
+		return "--socks";
+	if (!str_eq(now->http, then->http))
+		return "--http";
+	if (!str_eq(now->control, then->control))
+		return "--login-server";
+	if (now->ntags != then->ntags || memcmp(now->tags, then->tags, now->ntags * sizeof *now->tags))
+		return "--tag";
+	for (int i = 0; i < now->nserve_dirs; i++) {
+		int known = 0;
+		for (int k = 0; k < then->nserve_dirs; k++)
+			known |= str_eq(now->serve_dirs[i], then->serve_dirs[k]);
+		if (!known)
+			return "--serve-dir";
+	}
+	return NULL;
+}
+
+static int tidy(struct up *u, int forget, struct why *why)
+{
+	struct leave l = {.forget = forget, .force = 1};
+	long long patient = clock_ms() + UNDO_MS;
+	return leave_run(&u->root, &u->ws, &l, patient, why);
+}
+
+/* After a failure: the daemon that we started is ended, and nothing of the attempt stays behind. */
+static void undo(struct up *u, int was_kept)
+{
+	struct why ignored;
+	if (u->found_up)
+		return;
+	clock_uncancel();
+	if (was_kept && u->spec.keep) {
+		struct leave stop = {0};
+		leave_run(&u->root, &u->ws, &stop, clock_ms() + UNDO_MS, &ignored);
+	} else
+		tidy(u, 1, &ignored);
+}
+
+/* ---- the record ---- */
+
+static void print(struct up *u)
+{
+	struct rec *r = &u->out;
+	rec_begin(r);
+	rec_str(r, "name", u->ws.name);
+	rec_str(r, "hostname", u->ws.spec.hostname);
+	rec_str(r, "dns-name", *u->st.dns_name ? u->st.dns_name : NULL);
+	rec_str(r, "ip", *u->st.ip4 ? u->st.ip4 : *u->st.ip6 ? u->st.ip6 : NULL);
+	rec_str(r, "mode", u->st.tun ? "tun" : "userspace");
+	if (r->mode == REC_JSON) {
+		rec_str(r, "inbound", u->ws.run.inbound);
+		rec_bool(r, "confined", u->ws.run.confined);
+		rec_str(r, "socket", u->daemon.api.dir < 0 ? u->daemon.api.path : NULL);
+		rec_str(r, "version", u->st.version);
+	}
+	rec_end(r);
+	rec_finish(r);
+	fflush(stdout);
+}
+
+struct open_ports { char text[900]; int n; };
+
+static void add_listener(const char *proto, int port, void *ctx)
+{
+	struct open_ports *p = ctx;
+	size_t n = strlen(p->text);
+	if (n < sizeof p->text - 16)
+		snprintf(p->text + n, sizeof p->text - n, "%s%s/%d", n ? ", " : "", proto, port);
+	p->n++;
+}
+
+static void warn_open(void)
+{
+	struct open_ports p = {0};
+	inbound_listeners(add_listener, &p);
+	say("-i all: every TCP and UDP port of this machine's loopback is open to the tailnet; listening now: %s", p.n ? p.text : "none");
+}
+
+/* ---- up ---- */
+
+/* The tailnet's name for us, and whether it is the one that was asked for. */
+static int check_name(struct up *u, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	char held[64];
+	size_t n = strcspn(u->st.dns_name, ".");
+	if (!n || ws->spec.any_name || (n == strlen(ws->spec.hostname) && !strncmp(u->st.dns_name, ws->spec.hostname, n)))
+		return 0;
+	if (ws_lease_find(&u->root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, u->st.id)) {
+		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s", (int)n, u->st.dns_name, held, ws->spec.hostname);
+		return why_hint(why, "wait until the control server removes it, or: ws-up --api SRC %s (or --any-name)", ws->name);
+	}
+	why_set(why, R_NAME_TAKEN, "the tailnet gave the name %.*s: another node has %s", (int)n, u->st.dns_name, ws->spec.hostname);
+	return why_hint(why, "remove the other node, choose another name, or: ws-up --any-name %s", ws->name);
+}
+
+static int note_node(struct up *u, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	str_copy(ws->run.node_id, sizeof ws->run.node_id, u->st.id);
+	str_copy(ws->run.dns_name, sizeof ws->run.dns_name, u->st.dns_name);
+	str_copy(ws->run.ip, sizeof ws->run.ip, *u->st.ip4 ? u->st.ip4 : u->st.ip6);
+	return ws_save_run(ws, why);
+}
+
+static int open_inbound(struct up *u, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	const struct localapi *api = &u->daemon.api;
+	if (ws->spec.inbound == WS_IN_NONE)
+		return 0;
+	if (ws->spec.inbound == WS_IN_PORTS && !daemon_proxy(ws->spec.control)) {
+		int seen[WS_DERPS], n = 0, rc = inbound_check_derp(api, &ws->spec, seen, &n, u->deadline, why);
+		struct why ignored;
+		if (n > 0)
+			ws_derp_remember(&u->root, ws->spec.control, seen, n, &ignored);
+		if (rc < 0)
+			return -1;
+	}
+	return inbound_open(api, &ws->spec, u->needs, u->nneeds, u->deadline, why);
+}
+
+static int wait_ready(struct up *u, struct why *why)
+{
+	for (int i = 0; i < u->nready; i++) {
+		char copy[300], *host;
+		int port;
+		str_copy(copy, sizeof copy, u->ready[i]);
+		str_host_port(copy, &host, &port);
+		verbose("waiting for %s", u->ready[i]);
+		if (reach_wait(&u->daemon.api, host, port, u->deadline, why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* From Running to up: the order matters. The lease comes first, so that a kill leaves a trace of the node;
+ * the shields are lowered last. */
+static int finish(struct up *u, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	if (note_node(u, why) < 0 || check_name(u, why) < 0 || ws_lease_add(&u->root, ws, why) < 0 || open_inbound(u, why) < 0)
+		return -1;
+	ws->run.phase = WS_UP;
+	if (ws_save_run(ws, why) < 0 || wait_ready(u, why) < 0)
+		return -1;
+	if (ws->spec.inbound == WS_IN_ALL)
+		warn_open();
+	return 0;
+}
+
+static int join(struct up *u, const char *key, int resume, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	const char *tags[WS_TAGS + 1] = {0};
+	for (int i = 0; i < ws->spec.ntags; i++)
+		tags[i] = ws->spec.tags[i];
+	struct join j = {
+		.daemon = &u->daemon, .key = key, .interactive = u->login, .resume = resume, .tell = tell,
+		.prefs = {
+			.control = ws->spec.control, .hostname = ws->spec.hostname, .tags = tags, .shields_up = 1,
+			.ssh = ws->spec.ssh, .accept_routes = ws->spec.accept_routes,
+		},
+	};
+	ws->run.phase = WS_JOINING;
+	if (ws_save_run(ws, why) < 0)
+		return -1;
+	verbose("joining %s as %s", ws->spec.control, ws->spec.hostname);
+	return join_run(&j, &u->st, u->deadline, why);
+}
+
+/* A node of ours that died is removed by the API before its name is asked for again. */
+static int free_name(struct up *u, struct why *why)
+{
+	char id[64];
+	struct api api;
+	if (!u->api_src || ws_lease_find(&u->root, u->spec.control, u->spec.hostname, id, why) != 1)
+		return 0;
+	if (api_open(&api, u->api_src, u->spec.control, u->deadline, why) < 0)
+		return -1;
+	verbose("removing the dead node %s", id);
+	int rc = api_delete_node(&api, id, u->deadline, why);
+	api_close(&api);
+	return rc < 0 ? -1 : ws_lease_drop(&u->root, id, why);
+}
+
+static int fresh(struct up *u, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	struct secret key = {0};
+	int was_kept = ws->has_spec && ws->spec.keep && u->spec.keep;
+	char proxy[300];
+	ws->spec = u->spec;
+	if (ws->spec.inbound == WS_IN_PORTS && !ws->spec.nderp)
+		ws->spec.nderp = ws_derp_recall(&u->root, ws->spec.control, ws->spec.derp, WS_DERPS);
+	u->nneeds = inbound_needs(&ws->spec, daemon_proxy(ws->spec.control), u->needs, NEEDS_MAX);
+	if (daemon_proxy(ws->spec.control))
+		verbose("the control server is reached through the proxy %s", http_redact_url(proxy, sizeof proxy, daemon_proxy(ws->spec.control)));
+	/* a kept node that is logged in needs no key; then a missing one is no error */
+	int key_rc = u->login && !u->key_src ? 0 : settings_key(&u->set, u->key_src, &key, why);
+	if (key_rc < 0 && !(was_kept && why->reason == R_NO_KEY)) {
+		undo(u, was_kept);
+		return -1;
+	}
+	int rc = free_name(u, why);
+	if (!rc)
+		rc = ws_save_spec(ws, why);
+	if (!rc)
+		rc = daemon_start(&u->root, ws, u->needs, u->nneeds, &u->daemon, u->deadline, why);
+	if (!rc) {
+		verbose("tailscaled %s runs, pid %d%s", ws->run.version, ws->run.daemon.pid, ws->run.confined ? ", confined" : "");
+		rc = join(u, key.p, 0, why);
+	}
+	secret_free(&key);
+	if (!rc)
+		rc = finish(u, why);
+	if (rc < 0 && why->reason != R_APPROVAL && why->reason != R_LOGIN)
+		undo(u, was_kept);
+	return rc;
+}
+
+/* One that runs: up already, or waiting, or left half-way by a ws-up that was killed. 1 when it has to be started anew. */
+static int resume(struct up *u, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	if (daemon_find(&u->root, ws, &u->daemon, why) < 0)
+		return why->reason == R_NOT_UP ? 1 : -1;
+	if (localapi_status(&u->daemon.api, &u->st, clock_left(u->deadline) > 3000 ? clock_ms() + 3000 : u->deadline, why) < 0)
+		return u->restart || ws->run.phase != WS_UP ? 1 : -1;
+	const char *option = differs(&u->spec, &ws->spec);
+	if (u->restart && option)
+		return 1;
+	if (option && ws->run.phase == WS_UP) {
+		why_set(why, R_DIFFERS, "up already, with another %s", option);
+		return why_hint(why, "to apply it, down and up again: ws-up --restart ... %s", ws->name);
+	}
+	u->found_up = ws->run.phase == WS_UP;
+	u->nneeds = inbound_needs(&ws->spec, daemon_proxy(ws->spec.control), u->needs, NEEDS_MAX);
+	int waits = u->st.state == NODE_NEEDS_APPROVAL || u->st.state == NODE_STARTING || *u->st.auth_url;
+	if (u->st.state != NODE_RUNNING && !waits)
+		return 1;	/* logged out, expired, stopped, or killed before it had joined */
+	if (option)
+		return 1;
+	if (u->st.state != NODE_RUNNING && join(u, NULL, 1, why) < 0)
+		return -1;
+	if (!u->found_up || ws->run.phase != WS_UP)
+		return finish(u, why);
+	if (!str_eq(ws->spec.hostname, u->spec.hostname) || ws->spec.accept_routes != u->spec.accept_routes) {
+		char patch[256];
+		str_fmt(patch, sizeof patch, "{\"Hostname\":\"%s\",\"HostnameSet\":true,\"RouteAll\":%s,\"RouteAllSet\":true}",
+			u->spec.hostname, u->spec.accept_routes ? "true" : "false");
+		if (localapi_patch(&u->daemon.api, patch, u->deadline, why) < 0)
+			return -1;
+		str_copy(ws->spec.hostname, sizeof ws->spec.hostname, u->spec.hostname);
+		ws->spec.accept_routes = u->spec.accept_routes;
+		if (ws_save_spec(ws, why) < 0)
+			return -1;
+	}
+	return wait_ready(u, why);
+}
+
+static int bring_up(struct up *u, const char *name, struct why *why)
+{
+	if (ws_root_open(&u->root, why) < 0)
+		return -1;
+	if (ws_open(&u->root, name, WS_CREATE | WS_LOCK, u->deadline, &u->ws, why) < 0)
+		return -1;
+	int alive = ws_alive(&u->ws);
+	if (alive < 0)
+		return why_set(why, R_ELSEWHERE, "belongs to another machine (%s) that shares this directory", u->ws.run.machine);
+	int rc = alive ? resume(u, why) : 1;
+	if (rc == 1) {
+		u->found_up = 0;
+		if (alive && tidy(u, !u->ws.spec.keep || !u->spec.keep, why) < 0)
+			return -1;
+		if (alive) {	/* taking it down may have deleted its directory */
+			ws_close(&u->ws);
+			if (ws_open(&u->root, name, WS_CREATE | WS_LOCK, u->deadline, &u->ws, why) < 0)
+				return -1;
+		}
+		rc = fresh(u, why);
+	}
+	return rc;
+}
+
+/* ---- a command for as long as it lasts ---- */
+
+static int end_command(void *ctx)
+{
+	(void)ctx;
+	return SIGTERM;		/* the daemon is gone: somebody has taken the workspace down */
+}
+
+static int run_command(struct up *u, int joined)
+{
+	struct why why = {0};
+	if (joined)
+		setenv("MOORBOX_WORKSPACE", u->ws.name, 1);
+	struct proc_cmd cmd = {
+		.argv = u->cmd, .env = environ, .watch = joined ? u->daemon.pidfd : -1, .ready = end_command,
+	};
+	int status = proc_run(&cmd, &why);
+	return status < 0 ? warn_why(&why) : status;
+}
+
+static void take_down(struct up *u, const char *name)
+{
+	struct why why = {0};
+	struct leave l = {0};
+	long long deadline = clock_ms() + 10000;
+	if (ws_open(&u->root, name, WS_LOCK, deadline, &u->ws, &why) < 0) {
+		if (why.reason != R_NO_WORKSPACE)	/* somebody was quicker */
+			warn_why(&why);
+		return;
+	}
+	if (u->ws.has_run && leave_run(&u->root, &u->ws, &l, deadline, &why) < 0)
+		warn_why(&why);
+	ws_close(&u->ws);
+}
+
+int ws_up_main(char **argv)
+{
+	static struct up u;
+	struct why why = {0};
+	const char *name;
+	char clean[WS_LABEL];
+	secret_no_core();
+	options(&u, argv, &name);
+	names(&u, name, clean);
+	signal(SIGPIPE, SIG_IGN);
+	if (u.set.disabled) {
+		if (u.optional)
+			say("not joined: %s says enabled: false", u.set.config);
+		else
+			why_set(&why, R_DISABLED, "%s says enabled: false", u.set.config);
+		return u.optional ? run_command(&u, 0) : u.cmd ? (warn_why(&why), EXIT_CMD) : warn_why(&why);
+	}
+	clock_cancel_on_signals();
+	int rc = bring_up(&u, clean, &why), sig = clock_cancelled();
+	clock_default_signals();
+	if (rc < 0 && u.optional && why.reason == R_NO_KEY) {
+		say("not joined: %s", why.msg);
+		return run_command(&u, 0);
+	}
+	if (rc < 0 && sig && why.reason != R_APPROVAL && why.reason != R_LOGIN)
+		why_set(&why, R_INTERRUPTED, "ended by %s; nothing of it is left", sig == SIGINT ? "SIGINT" : sig == SIGHUP ? "SIGHUP" : "SIGTERM");
+	if (rc < 0) {
+		int status = warn_why(&why);
+		return u.cmd ? EXIT_CMD : status;
+	}
+	if (!u.cmd) {
+		print(&u);
+		return EXIT_DONE;
+	}
+	ws_close(&u.ws);	/* the lock is not held while CMD runs */
+	if (u.out.mode == REC_JSON)
+		print(&u);
+	int status = run_command(&u, 1);
+	if (!u.found_up)
+		take_down(&u, clean);
+	return status;
+}

@@ -1,0 +1,152 @@
+/* leave - take a workspace off its tailnet */
+#include "leave.h"
+#include "clock.h"
+#include "daemon.h"
+#include "inbound.h"
+#include "str.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A TUN node must take its routes and rules back: only SIGTERM lets it. */
+static int last_signal(const struct ws *ws)
+{
+	return ws->spec.tun ? SIGTERM : SIGKILL;
+}
+
+static int left_behind(struct ws *ws, const struct why *cause, struct why *why)
+{
+	char msg[300];
+	str_copy(msg, sizeof msg, cause->msg);
+	why_set(why, R_LEFT_BEHIND, "ended here, but the node is still listed at %s: %s", ws->spec.control, msg);
+	return why_hint(why, ws->spec.keep ? "ws-down --forget %s when the control server can be reached"
+		: "an ephemeral node goes by itself; ws-down --api SRC %s deletes it now", ws->name);
+}
+
+/* Deletes what is here; the lease goes too when the node is gone for certain. */
+static int forget(const struct ws_root *root, struct ws *ws, int gone, struct why *why)
+{
+	if (gone && ws_lease_drop(root, ws->run.node_id, why) < 0)
+		return -1;
+	return ws_drop_run(ws, why) < 0 || ws_forget(root, ws, why) < 0 ? -1 : 0;
+}
+
+static int delete_by_api(const struct leave *l, struct ws *ws, long long deadline, struct why *why)
+{
+	return l->api && *ws->run.node_id ? api_delete_node(l->api, ws->run.node_id, deadline, why) : -1;
+}
+
+/* Logs out the one that runs, ends it, deletes it. */
+static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, const struct leave *l, long long deadline, struct why *why)
+{
+	struct why cause = {0};
+	struct node_status st;
+	int registered = 1, listed = ws->spec.keep;
+	if (localapi_status(&d->api, &st, deadline, &cause) == 0) {
+		registered = st.has_key;
+		if (*st.id)
+			str_copy(ws->run.node_id, sizeof ws->run.node_id, st.id);
+	}
+	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, deadline, &cause);
+	struct ws_run was = ws->run;
+	if (daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0)
+		return -1;
+	str_copy(ws->run.node_id, sizeof ws->run.node_id, was.node_id);
+	int deleted = (out < 0 || listed) && delete_by_api(l, ws, deadline, why) == 0;
+	if (out < 0 && !deleted) {
+		if (l->force) {
+			left_behind(ws, &cause, why);
+			why->status = EXIT_NO;
+			struct why ignored;
+			ws_forget(root, ws, &ignored);
+			return -1;
+		}
+		/* what is known of the node is kept, without a process */
+		ws->run = was;
+		ws->run.daemon.pid = 0;
+		struct why ignored;
+		ws_save_run(ws, &ignored);
+		return left_behind(ws, &cause, why);
+	}
+	if (forget(root, ws, 1, why) < 0)
+		return -1;
+	return listed && registered && !deleted ? LEFT_LISTED : LEFT_GONE;
+}
+
+static int has_state(const struct ws_root *root, struct ws *ws)
+{
+	char node[WS_PATH];
+	struct why ignored;
+	if (ws_node_dir(root, ws, 0, node, &ignored) < 0)
+		return 0;
+	char path[WS_PATH + 32];
+	str_fmt(path, sizeof path, "%s/tailscaled.state", node);
+	return access(path, F_OK) == 0;
+}
+
+/* A kept node that is stopped can log out only by itself: started for just that, with no inbound and no proxies. */
+static int wake_and_log_out(const struct ws_root *root, struct ws *ws, const struct leave *l, long long deadline, struct why *why)
+{
+	struct daemon d;
+	if (!has_state(root, ws))
+		return forget(root, ws, 1, why) < 0 ? -1 : LEFT_GONE;
+	char node_id[sizeof ws->run.node_id];
+	str_copy(node_id, sizeof node_id, ws->run.node_id);
+	ws->spec.inbound = WS_IN_NONE;
+	*ws->spec.socks = *ws->spec.http = 0;
+	if (daemon_start(root, ws, NULL, 0, &d, deadline, why) < 0) {
+		if (!l->force)
+			return -1;
+		return forget(root, ws, 0, why) < 0 ? -1 : LEFT_DEAD;
+	}
+	str_copy(ws->run.node_id, sizeof ws->run.node_id, node_id);
+	int rc = log_out(root, ws, &d, l, deadline, why);
+	close(d.pidfd);
+	return rc;
+}
+
+static int stop(struct ws *ws, struct daemon *d, long long deadline, struct why *why)
+{
+	struct why ignored;
+	char node_id[sizeof ws->run.node_id];
+	str_copy(node_id, sizeof node_id, ws->run.node_id);
+	/* so that at its next start nothing comes in before it is narrowed again */
+	if (ws->spec.inbound != WS_IN_NONE)
+		inbound_close(&d->api, deadline, &ignored);
+	return daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0 ? -1 : LEFT_DOWN;
+}
+
+int leave_run(const struct ws_root *root, struct ws *ws, const struct leave *l, long long deadline, struct why *why)
+{
+	struct daemon d;
+	struct stat st;
+	int alive = ws_alive(ws), keep = ws->spec.keep && !l->forget;
+	if (alive < 0)
+		return why_set(why, R_ELSEWHERE, "%s belongs to another machine that shares this directory", ws->name);
+	if (alive) {
+		if (daemon_find(root, ws, &d, why) < 0)
+			return -1;
+		int rc = keep ? stop(ws, &d, deadline, why) : log_out(root, ws, &d, l, deadline, why);
+		if (d.pidfd >= 0)
+			close(d.pidfd);
+		return rc;
+	}
+	if (keep) {
+		int ran = ws->has_run;
+		return ran && ws_drop_run(ws, why) < 0 ? -1 : ran ? LEFT_DOWN : LEFT_NOTHING;
+	}
+	if (ws->spec.keep)
+		return wake_and_log_out(root, ws, l, deadline, why);
+	int was_node = ws->has_run && *ws->run.node_id, deleted = 0;
+	if (was_node && l->api) {
+		if (delete_by_api(l, ws, deadline, why) < 0)
+			return -1;
+		deleted = 1;
+	}
+	int anything = ws->has_spec || ws->has_run || fstatat(ws->dir, "node", &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (forget(root, ws, deleted, why) < 0)
+		return -1;
+	return !anything ? LEFT_NOTHING : was_node && !deleted ? LEFT_DEAD : LEFT_GONE;
+}
