@@ -80,6 +80,7 @@ function line(s,  i) {
 	}
 	if (s ~ /^usage: /) usage(substr(s, 8))
 	else if (s ~ /^-/) option(s)
+	else if (mode == "opt" && s ~ /^    --[a-z][a-z0-9-]*( [^ ]+)?  +[^ ]/) option(trim(s))	# in line with -x, --long
 	else if (s ~ /^(exit|env|files|example|see):/) section(s)
 	else if (s ~ /^(examples|environment|exit status|file|see also|options|usages):/)
 		bad("sections are exit: env: files: example: see:")
@@ -264,19 +265,23 @@ function write_c(  f, i, a) {
 
 # ---- man pages (mdoc) ----
 
-function roff(s,  i, c, r) {	# one line of text
+function escaped_roff(s,  i, c, r) {
 	for (i = 1; i <= length(s); i++) {
 		c = substr(s, i, 1)
 		r = r (c == "\\" ? "\\e" : c)
 	}
-	return r ~ /^[.']/ ? "\\&" r : r
+	return r
+}
+function roff(s) {	# one line of text
+	s = escaped_roff(s)
+	return s ~ /^[.']/ ? "\\&" s : s
 }
 function man_text(f, text,  n, l, i, cur) {
 	n = split(text, l, " ")
 	for (i = 1; i <= n; i++) {
-		cur = cur (cur == "" ? "" : " ") l[i]
-		if (i == n || length(cur) > 68 || (l[i] ~ /[a-z)0-9`'"][.!?]$/ && l[i] !~ /^(e\.g|i\.e)\.$/)) {
-			print roff(cur) > f
+		cur = cur (cur == "" ? "" : " ") (l[i] ~ /^(\[|\(|`)*-/ ? man_dash(l[i]) : escaped_roff(l[i]))
+		if (i == n || length(cur) + length(l[i + 1]) > 72 || (l[i] ~ /[A-Za-z)0-9`'"][.!?]$/ && l[i] !~ /^(e\.g|i\.e)\.$/)) {
+			print (cur ~ /^[.']/ ? "\\&" : "") cur > f
 			cur = ""
 		}
 	}
@@ -315,7 +320,7 @@ function man_items(f, a, sec, macro,  i, s, n, in_list, text) {
 function page_key(s) {	# mandoc wants section, then name
 	return s ~ /^https?:/ ? "z" s : s ~ /\([1-9]\)$/ ? substr(s, length(s) - 1, 1) s : "1" s
 }
-function man_see(f, a,  i, n, w, list, k, s) {
+function man_see(f, a,  i, n, w, list, k, s, v) {
 	for (i = 1; i <= sec_lines[a, "see"]; i++) s = s " " sec_line[a, "see", i]
 	gsub(/,/, " ", s)
 	if (a != BOX) s = s " " BOX
@@ -328,11 +333,12 @@ function man_see(f, a,  i, n, w, list, k, s) {
 	print ".Sh SEE ALSO" > f
 	for (i = 1; i <= n; i++) {
 		s = list[i]; k = 1
-		if (s ~ /^https?:/) { printf ".Lk %s\n", s > f; continue }
+		if (s ~ /^https?:/) { printf "%s.Lk %s", (v++ ? " ,\n" : ""), s > f; continue }
 		if (s ~ /\([1-9]\)$/) { k = substr(s, length(s) - 1, 1); s = substr(s, 1, length(s) - 3) }
-		else if (!(s in id) && applets != 1) { printf "%s:1: see: there is no %s (another page is written name(8))\n", a, s > "/dev/stderr"; failed = 1 }
-		printf ".Xr %s %d%s\n", s, k, (i < n ? " ," : "") > f
+		else if (!(s in id)) continue		# lint says so
+		printf "%s.Xr %s %d", (v++ ? " ,\n" : ""), s, k > f
 	}
+	print "" > f
 }
 function write_man(a,  f, i, v, n, k) {
 	f = out "/man/" a ".1"
@@ -340,7 +346,8 @@ function write_man(a,  f, i, v, n, k) {
 		date, toupper(a), a, roff(sentence[a]) > f
 	for (i = 1; i <= usages[a]; i++) {
 		v = trim(substr(usage_of[a, i], length(a) + 1))
-		printf ".Nm %s%s\n", a, (v == "" ? "" : "\n" man_dash(v)) > f
+		print ".Nm " a > f
+		if (v != "") man_text(f, v)
 	}
 	print ".Sh DESCRIPTION" > f
 	if (!pars[a]) printf "The\n.Nm\nprogram: %s.\n", roff(sentence[a]) > f

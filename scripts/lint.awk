@@ -88,6 +88,12 @@ function strip(s,  r, i, c, two, q) {
 }
 function head_line(s,  n, w, i) {
 	sub(/^ \* ?/, "", s)
+	if (room == "applets") is_applet[module] = 1
+	if (s ~ /^see:/) {
+		n = split(s, w, /[ ,]+/)
+		for (i = 2; i <= n; i++) if (w[i] ~ /^[a-z-]+$/) sees[w[i]] = path ":" FNR
+	}
+	sub(/^    --/, "--", s)
 	if (s !~ /^-/) return
 	sub(/  .*/, "", s)
 	n = split(s, w, /[ ,]+/)
@@ -156,6 +162,10 @@ function finish_file(  k, short_of) {
 
 END {
 	finish_file()
+	for (s in sees) if (!(s in is_applet) && s != "moorbox") {
+		printf "%s: see: there is no applet %s (another page is written name(8))\n", sees[s], s
+		breaches++
+	}
 	for (s in word) {
 		if (!(s in used)) note("reasons.def: " word[s] " is used nowhere")
 		if (!(word[s] in tested)) note("reasons.def: " word[s] " is in no test")
