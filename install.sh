@@ -12,7 +12,7 @@
 #
 # Works in a source tree (calls make when there is no ./moorbox) and in an unpacked release; needs no network.
 # With DESTDIR set all of it goes below that directory. What was put there is listed in
-# PREFIX/lib/moorbox/install.manifest. An installation that is interrupted leaves each file old or new; run it again.
+# PREFIX/lib/moorbox/install.manifest. Interrupted, it leaves each file old or new: run it again.
 #
 # Nothing happens before the last line, so a copy that was cut off does nothing.
 
@@ -47,7 +47,7 @@ has() {  # has LIST LINE: is it one of its lines?
 	case "$nl$1$nl" in *"$nl$2$nl"*) ;; *) return 1 ;; esac
 }
 
-# ---- what is to be there: lines "file MODE PATH<tab>SOURCE" and "link TARGET PATH", paths below the prefix ----
+# ---- what is to be there: lines "file MODE PATH<tab>SOURCE" and "link TARGET PATH" ----
 
 here_or_gen() {  # gen/man in a source tree, man in a release
 	if [ -d "$top/gen/$1" ]; then echo "$top/gen/$1"; else echo "$top/$1"; fi
@@ -55,7 +55,8 @@ here_or_gen() {  # gen/man in a source tree, man in a release
 make_plan() {
 	man=$(here_or_gen man) completions=$(here_or_gen completions)
 	applets=$("$binary" 2>/dev/null | cut -f1)
-	[ -n "$version" ] || applets=$(ls "$man" 2>/dev/null | sed -n '/^moorbox\.1$/d; s/\.1$//p')	# of another machine
+	[ -n "$version" ] ||	# of another machine
+		applets=$(ls "$man" 2>/dev/null | sed -n '/^moorbox\.1$/d; s/\.1$//p')
 	plan="file 755 bin/moorbox$tab$binary"
 	for a in $applets; do plan="$plan${nl}link moorbox bin/$a"; done
 	for f in "$man"/*.1; do
@@ -379,7 +380,7 @@ main() {
 	case $0 in */*) top=$(cd "${0%/*}" && pwd) ;; *) top=$PWD ;; esac
 	me=$top/${0##*/}
 	[ -f "$me" ] ||
-		die usage 'not to be read from a pipe' 'unpack a release, or clone the repository, and run ./install.sh there'
+		die usage 'not to be read from a pipe' 'unpack a release, or clone the repository; run ./install.sh there'
 	while [ $# -gt 0 ]; do
 		case $1 in
 		-f | --force) force=1 ;;
