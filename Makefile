@@ -28,6 +28,9 @@ ifneq ($(filter-out clean help lint dist prereqs fuzz asan test-asan,$(or $(MAKE
 include $(B)/sysroot.mk
 endif
 CC = $(SYSROOT_CC)
+else
+SYSROOT_CFLAGS = -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong
+SYSROOT_LDFLAGS = -pie -Wl,--gc-sections
 endif
 
 APPLETS := $(sort $(wildcard applets/*.c))
@@ -41,11 +44,11 @@ ifeq ($(ARCH),asan)
 OPTIMIZE = -O1
 else
 OPTIMIZE = -Os -D_FORTIFY_SOURCE=2
-HARDEN = -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong
-LINK = -static-pie -Wl,--gc-sections,--build-id=none -Wl,-z,relro,-z,now,-z,noexecstack,-z,stack-size=1048576
+LINK = -Wl,--build-id=none -Wl,-z,stack-size=1048576
 endif
+# Position-independent, stack-protected, static: flags.mk of the sysroot says how.
 # The same input gives the same bytes in any folder: no absolute path, no date, no build id.
-ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(HARDEN) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \
+ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \
 	-ffile-prefix-map=$(CURDIR)=. $(if $(SYSROOT),-ffile-prefix-map=$(SYSROOT)=sysroot) \
 	$(INCLUDES) $(SYSROOT_CPPFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(SYSROOT_CFLAGS) $(LINK) $(SYSROOT_LDFLAGS) $(LDFLAGS)
