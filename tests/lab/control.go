@@ -44,6 +44,14 @@ func (l *lab) inside() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /machine/register", l.serveRegister)
 	mux.HandleFunc("POST /machine/map", l.serveMap)
+	if l.headscale() {
+		for _, path := range []string{"set-dns", "id-token", "feature/query", "update-health", "audit-log", "set-device-attr", "whoami"} {
+			mux.HandleFunc("/machine/"+path, func(w http.ResponseWriter, r *http.Request) {
+				http.Error(w, "not implemented", http.StatusNotImplemented)
+			})
+		}
+		return l.watched(mux)
+	}
 	mux.HandleFunc("POST /machine/set-dns", l.serveSetDNS)
 	mux.HandleFunc("POST /machine/id-token", l.serveIDToken)
 	mux.HandleFunc("POST /machine/feature/query", l.serveFeature)
@@ -142,10 +150,6 @@ func (l *lab) serveFeature(w http.ResponseWriter, r *http.Request) {
 	l.mu.Unlock()
 	if on {
 		reply(w, tailcfg.QueryFeatureResponse{Complete: true})
-		return
-	}
-	if l.headscale() {
-		http.Error(w, "not implemented", http.StatusNotImplemented)
 		return
 	}
 	feature := strings.ToUpper(q.Feature[:min(1, len(q.Feature))]) + q.Feature[min(1, len(q.Feature)):]

@@ -101,14 +101,16 @@ func (l *lab) keyByID(id string) *authKey {
 	return nil
 }
 
-// checkKey finds the key of that text, if a node may join with it.
-func (l *lab) checkKey(text string) (*authKey, error) {
+// checkKey finds the key of that text, if a node may join with it; again says that the machine
+// has been here before, which to headscale is as good as a key that is still valid.
+func (l *lab) checkKey(text string, again bool) (*authKey, error) {
 	text, _, _ = strings.Cut(text, "--TL")
 	i := slices.IndexFunc(l.keys, func(k *authKey) bool { return k.Text == text })
 	if l.headscale() {
 		switch {
 		case i < 0:
 			return nil, errors.New("invalid pre auth key")
+		case again:
 		case !l.keys[i].Revoked.IsZero():
 			return nil, errors.New("authkey revoked")
 		case l.keys[i].expired():

@@ -196,6 +196,7 @@ func launch(dir string, o options, door *os.File) error {
 // serve is the server itself; its working directory is the lab's.
 func serve(dir string) error {
 	life.Log()
+	syscall.Umask(0o077) // secrets and the admin socket are for this user
 	var o options
 	if err := readJSON("options.json", &o); err != nil {
 		return err

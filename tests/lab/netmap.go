@@ -242,7 +242,8 @@ func (l *lab) tailNode(n *node, self bool) *tailcfg.Node {
 		t.LegacyDERPString = "127.3.3.40:" + strconv.Itoa(n.DERP) // all that 1.64 reads
 	}
 	if !online && !n.LastSeen.IsZero() {
-		t.LastSeen = &n.LastSeen
+		seen := n.LastSeen // a copy: t outlives the lock
+		t.LastSeen = &seen
 	}
 	if self {
 		t.CapMap = l.caps()

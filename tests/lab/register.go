@@ -12,9 +12,15 @@ import (
 	"tailscale.com/types/key"
 )
 
+const oldestForHeadscale tailcfg.CapabilityVersion = 113 // Tailscale 1.80
+
 func (l *lab) serveRegister(w http.ResponseWriter, r *http.Request) {
 	var q tailcfg.RegisterRequest
 	if !take(w, r, &q) {
+		return
+	}
+	if l.headscale() && q.Version < oldestForHeadscale {
+		http.Error(w, "unsupported client version", http.StatusBadRequest)
 		return
 	}
 	if q.Hostinfo == nil {
@@ -55,7 +61,7 @@ func (l *lab) register(q *tailcfg.RegisterRequest, machine key.MachinePublic, do
 		q.Ephemeral = done.ephemeral // the follow-up itself does not say it
 	case q.Auth != nil && q.Auth.AuthKey != "":
 		var err error
-		if k, err = l.checkKey(q.Auth.AuthKey); err != nil {
+		if k, err = l.checkKey(q.Auth.AuthKey, l.device(q, machine) != nil); err != nil {
 			return refuse(q, err)
 		}
 	case known != nil && known.expired():
