@@ -169,7 +169,7 @@ static void test_top(void)
 	for (size_t n = 0; n < sizeof line - 1; n++)
 		taken += !json_top(line, n, want, 4);
 	ok(!taken, "a line that is cut anywhere is refused");
-	ok(json_top("{\"a\":\0}", 7, want, 4), "a NUL does not hang it");
+	ok(json_top("{\"a\":\0}", 7, want, 4) <= 0, "a NUL does not hang it");
 }
 
 struct seen { int n; size_t bytes; char names[64]; };
