@@ -46,7 +46,6 @@ else
 OPTIMIZE = -Os -D_FORTIFY_SOURCE=2
 LINK = -Wl,--build-id=none -Wl,-z,stack-size=1048576
 endif
-# Position-independent, stack-protected, static: flags.mk of the sysroot says how.
 # The same input gives the same bytes in any folder: no absolute path, no date, no build id.
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \
 	-ffile-prefix-map=$(CURDIR)=. $(if $(SYSROOT),-ffile-prefix-map=$(SYSROOT)=sysroot) \
@@ -78,11 +77,13 @@ $(B)/gen/licenses.o: $(B)/gen/licenses.c
 
 $(B)/main.o: $(B)/gen/versions.h
 DEPS = $(addprefix deps/,build Makefile recipes deps.lock mbedtls_config.h)
+ifneq ($(origin SYSROOT),command line)
 $(B)/sysroot.mk: $(DEPS) $(addsuffix /flags.mk,$(SYSROOT))
 	@mkdir -p $(@D)
 	@s=$$(deps/build $(ARCH)) && { echo "SYSROOT := $$s"; cat "$$s/flags.mk"; } >$@.new
 	@mv $@.new $@
 %/flags.mk: ;
+endif
 
 # What is generated is rewritten only if it changed, so objects depend on the header, not on the stamp.
 gen/.done: scripts/gen scripts/gen.awk completions/values config.mk main.c $(APPLETS)
@@ -90,7 +91,7 @@ gen/.done: scripts/gen scripts/gen.awk completions/values config.mk main.c $(APP
 	@AWK='$(AWK)' scripts/gen gen '$(VERSION)' '$(DATE)' completions/values main.c $(APPLETS)
 gen/%.h: gen/.done
 	@:
-$(B)/gen/versions.h: $(B)/sysroot.mk
+$(B)/gen/versions.h: $(wildcard $(B)/sysroot.mk) config.mk
 	@mkdir -p $(@D)
 	@{ echo '#define LINKED_VERSIONS ""'; sed 's/.*/	"&\\n"/' /dev/null $(addsuffix /VERSIONS,$(SYSROOT)); } | \
 		sed '$$!s/$$/ \\/' >$@
@@ -98,10 +99,6 @@ LICENSES = $(wildcard LICENSE) $(filter-out %/README,$(sort $(wildcard docs/lice
 $(B)/gen/licenses.c: scripts/licenses $(LICENSES)
 	@mkdir -p $(@D)
 	@scripts/licenses $(LICENSES) >$@
-ifeq ($(origin SYSROOT),command line)
-.PHONY: $(B)/sysroot.mk
-$(B)/sysroot.mk: ;
-endif
 
 $(T)/%_test: tests/unit/%_test.c $(B)/libmoorbox.a
 	@mkdir -p $(@D)
