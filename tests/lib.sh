@@ -8,7 +8,8 @@
 #	start CMD...					in the background; its pid in $pid; ended with the file
 #	wait_for SEC 'command'				until it succeeds, looked at every 20 ms
 #	at_exit 'command'				run before everything is taken down
-#	lab_start [OPTION...]			the file's own lab; sets what `lab start` prints; no lab: skip_all
+#	lab_start [OPTION...]			the file's own lab: what `lab start` prints is set, and MOORBOX_TAILSCALED and
+#						TS_LOGIN_SERVER to use it; where no lab can be: skip_all
 #	lab VERB [ARG...]				lab ctl on it
 #	with_node NAME [CMD...]				a workspace on it that is up; with CMD: as long as CMD runs
 #
@@ -191,18 +192,20 @@ lab_start() {
 	fi
 	lab_dir=$_dir
 	eval "$_out"
+	export MOORBOX_TAILSCALED="$LAB_TAILSCALED" TS_LOGIN_SERVER="$LAB_CONTROL"
 }
 lab() { _lab ctl "$lab_dir" "$@"; }
 with_node() {
 	_node=$1
 	shift
 	if [ $# = 0 ]; then
-		ws-up "$_node" >"$tmp/.out" 2>"$tmp/.err" && return
+		at_exit "ws-down '$_node' >/dev/null 2>&1"
+		TS_AUTHKEY=$LAB_KEY ws-up "$_node" >"$tmp/.out" 2>"$tmp/.err" && return
 		_result 1 "the workspace $_node comes up" || :
 		_show 'stderr:' "$tmp/.err"
 		return 1
 	fi
-	ws-up "$_node" -- "$@"
+	TS_AUTHKEY=$LAB_KEY ws-up "$_node" -- "$@"
 }
 
 # ---- the end ----
