@@ -129,7 +129,7 @@ $(B)/single/%: applets/%.c main.c $(B)/libmoorbox.a
 bench soak: all
 	tests/$@/run
 demo: all
-	tests/lab/demo
+	scripts/demo
 fuzz:
 	$(MAKE) ARCH=asan fuzzers
 	tests/fuzz/run $(or $(SEC),60)
@@ -145,5 +145,6 @@ clean:
 help:
 	@sed -n '/^$$/q;s/^# \{0,1\}//p' Makefile
 
-.PHONY: all unit fuzzers test lint asan test-asan size single bench soak demo fuzz prereqs install dist clean help
+.PHONY: all unit fuzzers test lint asan test-asan size single bench soak demo fuzz prereqs \
+	install dist clean help
 -include $(OBJ:.o=.d) $(LIBOBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)

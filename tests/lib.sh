@@ -17,7 +17,7 @@
 # each applet; $mb is the binary, $src the tree. When it ends, nothing that it started may be left: processes
 # (found through /proc by $tmp in their environment, arguments or directory), files in TMPDIR, sockets.
 #
-# Lines at the top of a test: `# serial` alone on the machine, `# limit SEC`, `# story` cases need one another.
+# Lines at the top of a test: `# serial` alone, `# limit SEC`, `# story` cases need one another.
 
 set -u
 LC_ALL=C
