@@ -136,7 +136,7 @@ fuzz:
 prereqs:
 	scripts/prereqs all
 install: all
-	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ./install.sh --from ./moorbox
+	DESTDIR='$(DESTDIR)' ./install.sh --prefix '$(PREFIX)' --from ./moorbox
 dist: gen/.done
 	@d=moorbox-$(VERSION); { git ls-files; find gen -type f; } | sort -u | tar -c --xz -T - -f $$d.tar.xz \
 		--transform "s,^,$$d/," --owner=0 --group=0 --numeric-owner --mtime='$(DATE) UTC' && echo $$d.tar.xz
