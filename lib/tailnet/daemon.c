@@ -305,8 +305,7 @@ static int wait_socket(const struct ws *ws, struct daemon *d, int watch, long lo
 		if (n > 0 && fds[1].revents) {
 			char words[360];
 			daemon_last_words(ws, d->log_start, 3, words, sizeof words);
-			why_set(why, R_TAILSCALED_DIED, "tailscaled ended at once%s%s", *words ? ": " : " and said nothing", words);
-			return why_hint(why, "moorbox ws-log %s", ws->name);
+			return why_set(why, R_TAILSCALED_DIED, "%s ended at once%s%s", ws->run.tailscaled, *words ? ": " : " and said nothing", words);
 		}
 		char event[4096];
 		while (n > 0 && fds[0].revents && read(watch, event, sizeof event) > 0)
@@ -417,7 +416,8 @@ static int uses_same(const char *name, void *ctx)
 	if (str_eq(name, s->ws->name) || ws_open(s->root, name, 0, 0, &other, &ignored) < 0)
 		return 0;
 	const struct ws_spec *a = &s->ws->spec, *b = &other.spec;
-	int same = ws_alive(&other) == 1 && ((*a->node_dir && str_eq(a->node_dir, b->node_dir)) || (*a->socket && str_eq(a->socket, b->socket)));
+	int same = ws_alive(&other) == 1 && ((*a->node_dir && str_eq(a->node_dir, b->node_dir)) || (*a->socket && str_eq(a->socket, b->socket))
+		|| (str_eq(a->hostname, b->hostname) && str_eq(a->control, b->control)));
 	if (same)
 		str_copy(s->other, sizeof s->other, name);
 	ws_close(&other);
@@ -427,12 +427,12 @@ static int uses_same(const char *name, void *ctx)
 static int check_shared(const struct ws_root *root, const struct ws *ws, struct why *why)
 {
 	struct shared s = {.root = root, .ws = ws};
-	if (!*ws->spec.node_dir && !*ws->spec.socket)
+	if (!*ws->spec.node_dir && !*ws->spec.socket && str_eq(ws->name, ws->spec.hostname))
 		return 0;
 	ws_each(root, uses_same, &s, why);
 	if (!*s.other)
 		return 0;
-	return why_set(why, R_ENV_SHARED, "workspace %s is up with the same TS_STATE_DIR or TS_SOCKET", s.other);
+	return why_set(why, R_ENV_SHARED, "workspace %s is up with the same host name, TS_STATE_DIR or TS_SOCKET", s.other);
 }
 
 int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d, long long deadline, struct why *why)
