@@ -227,7 +227,8 @@ int node_running(const char *name, const struct node_status *st, struct why *why
 		return why_set(why, R_NO_PATH, "the node is starting: it has reached neither a relay nor a peer yet%s%s",
 			*st->health ? ": " : "", st->health);
 	default:
-		why_set(why, R_NOT_UP, "the node has not heard from its control server yet%s%s", *st->health ? ": " : "", st->health);
+		why_set(why, R_NOT_UP, "the node has not heard from its control server yet%s%s",
+			*st->health ? ": " : "", st->health);
 		why->status = EXIT_RETRY;
 		return -1;
 	}

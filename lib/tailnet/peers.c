@@ -128,9 +128,10 @@ int peers_end(struct peers_search *s, struct why *why)
 	if (s->found)
 		return why_set(why, R_NO_PATH, "%s: the node has no address yet", s->name);
 	if (s->ip_len)
-		why_set(why, R_UNKNOWN_NAME, "%s: neither a node's address nor behind a subnet router of the tailnet", s->name);
+		why_set(why, R_UNKNOWN_NAME, "%s: neither a node's address nor behind a subnet router", s->name);
 	else
-		why_set(why, R_UNKNOWN_NAME, "%s: the tailnet%s%s shows no node of that name", s->name, *s->suffix ? " " : "", s->suffix);
+		why_set(why, R_UNKNOWN_NAME, "%s: the tailnet%s%s shows no node of that name", s->name,
+			*s->suffix ? " " : "", s->suffix);
 	if (s->near.count)
 		return why_hint(why, "did you mean %s?", near_text(&s->near, text, sizeof text));
 	return why_hint(why, "ts-info -a lists the nodes");
@@ -199,7 +200,8 @@ static int each(const struct peer *p, void *ctx)
 }
 
 /* A route that this node does not take leads out of the tailnet, or nowhere. */
-static int takes_routes(const struct localapi *api, const struct host *h, const char *name, long long deadline, struct why *why)
+static int takes_routes(const struct localapi *api, const struct host *h, const char *name,
+	long long deadline, struct why *why)
 {
 	struct buf b = {0};
 	struct json j;
@@ -211,7 +213,8 @@ static int takes_routes(const struct localapi *api, const struct host *h, const 
 	buf_free(&b);
 	if (takes)
 		return 0;
-	why_set(why, R_NO_PATH, "%s: behind the subnet router %s, and this node does not accept routes", name, h->peer.name);
+	why_set(why, R_NO_PATH, "%s: behind the subnet router %s, and this node does not accept routes",
+		name, h->peer.name);
 	why->status = EXIT_NO;
 	return why_hint(why, "bring the workspace up with --accept-routes");
 }

@@ -1,8 +1,9 @@
 /* peers - a host of the tailnet by what a user types: from the netmap only, never from the system's DNS
  *
- * Short name, whole name with or without a dot at its end, in any case; this node itself too; an IPv4 or IPv6 address of a
- * node; an address behind a subnet router (its approved routes, the longest prefix wins, never a whole address family:
- * an exit node is not a host's way). The netmap is read as a stream: a tailnet of thousands costs no more memory than one of two.
+ * Short name, whole name with or without a dot at its end, in any case; this node itself too; an IPv4 or IPv6
+ * address of a node; an address behind a subnet router (its approved routes, the longest prefix wins, never a
+ * whole address family: an exit node is not a host's way). The netmap is read as a stream: a tailnet of
+ * thousands costs no more memory than one of two.
  */
 #ifndef PEERS_H
 #define PEERS_H
@@ -18,7 +19,8 @@ struct host {
 /* One call to tailscaled. st is filled in whenever it answered. Not Running (nor Starting): see node_running.
  * Nobody of that name: [unknown-name], near names in the hint. A subnet route that this node does not accept:
  * [no-path], with host filled in. */
-int peers_find(const struct localapi *, const char *name, struct host *, struct node_status *, long long deadline, struct why *);
+int peers_find(const struct localapi *, const char *name, struct host *, struct node_status *,
+	long long deadline, struct why *);
 
 /* Was it a name that must be of this tailnet: its suffix is, or the address is one of Tailscale's ranges? */
 int peers_is_ours(const char *name, const char *suffix);
@@ -36,7 +38,7 @@ struct peers_search {
 	struct host host;
 	struct near near;
 };
-int peers_begin(struct peers_search *, const char *name, const char *suffix, struct why *);	/* [unknown-name]: no host name at all */
+int peers_begin(struct peers_search *, const char *name, const char *suffix, struct why *);	/* 0, or -1 */
 int peers_look(struct peers_search *, const struct peer *, int is_self);
 int peers_end(struct peers_search *, struct why *);	/* 0: host is filled in; -1 */
 

@@ -44,15 +44,22 @@ int reach_ping(const struct localapi *api, const char *ip, long long deadline, s
 	return rc;
 }
 
+static const char *host_name(const struct host *h)
+{
+	return h->is_routed || !*h->peer.name ? h->dial : h->peer.name;
+}
+
 /* No answer came: which of them is to blame? */
-static int name_silence(const struct localapi *api, const struct host *h, int port, long long deadline, struct why *why)
+static int name_silence(const struct localapi *api, const struct host *h, int port,
+	long long deadline, struct why *why)
 {
 	struct why ignored;
 	const char *ip = h->is_routed ? *h->peer.ip4 ? h->peer.ip4 : h->peer.ip6 : h->dial;
-	const char *name = *h->peer.name ? h->peer.name : h->dial;
+	const char *name = h->is_routed && *h->peer.name ? h->peer.name : host_name(h);
 	int pong = h->is_self || reach_ping(api, ip, deadline, &ignored) == 1;
 	if (pong && h->is_routed)
-		return why_set(why, R_FILTERED, "%s:%d: no answer from behind the subnet router %s, which itself answers", h->dial, port, name);
+		return why_set(why, R_FILTERED, "%s:%d: no answer from behind the subnet router %s, which itself answers",
+			h->dial, port, name);
 	if (pong)
 		return why_set(why, R_FILTERED, "%s:%d: the node answers pings, but not on this port", name, port);
 	if (!h->peer.online)
@@ -65,11 +72,13 @@ static int is_silence(const struct why *why)
 	return why->reason == R_DEADLINE || why->reason == R_FILTERED;
 }
 
-int reach_dial(const struct localapi *api, const struct host *h, int port, struct dial_answer *early, int *half_close,
-	long long deadline, struct why *why)
+int reach_dial(const struct localapi *api, const struct host *h, int port,
+	struct dial_answer *early, int *half_close, long long deadline, struct why *why)
 {
 	long long left = clock_left(deadline), keep = left / 3 < PING_MS ? left / 3 : PING_MS;
 	int fd = localapi_dial(api, h->dial, port, early, half_close, deadline ? deadline - keep : 0, why);
+	if (fd < 0 && why->reason == R_REFUSED)
+		why_set(why, R_REFUSED, "%s:%d: the node answers, and nothing listens there", host_name(h), port);
 	if (fd >= 0 || !is_silence(why))
 		return fd;
 	return name_silence(api, h, port, earlier(deadline, clock_ms() + PING_MS), why);
@@ -93,7 +102,7 @@ struct waiting {
 static int is_final(const struct why *why)
 {
 	switch (why->reason) {
-	case R_API_DENIED: case R_SOCKET_DENIED: case R_SOCKET_FOREIGN: case R_NO_PERMISSION: case R_TOO_BIG: case R_USAGE:
+	case R_API_DENIED: case R_SOCKET_DENIED: case R_SOCKET_FOREIGN: case R_NO_PERMISSION: case R_TOO_BIG:
 		return 1;
 	case R_NO_PATH:
 		return why->status == EXIT_NO;		/* a route that is not accepted */
@@ -133,6 +142,8 @@ static int try_once(struct waiting *w, struct why *why)
 		close(fd);
 		return 0;
 	}
+	if (why->reason == R_REFUSED)
+		why_set(why, R_REFUSED, "%s:%d: the node answers, and nothing listens there", host_name(&w->host), w->port);
 	if (is_silence(why) && w->try_ms < LAST_TRY_MS)
 		w->try_ms += w->try_ms / 2;
 	return -1;

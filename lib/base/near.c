@@ -18,7 +18,7 @@ void near_start(struct near *n, const char *typed)
 		lower(n->typed, sizeof n->typed, typed);
 }
 
-/* How far, or -1: one letter in short names, up to three in long ones; a name that goes on where the typed one ends, or the other way round. */
+/* How far, or -1: one letter in short names, up to three in long ones; or one is how the other begins. */
 static int distance(const char *typed, const char *name)
 {
 	int n = strlen(typed), m = strlen(name), limit = n < 4 ? 1 : n < 8 ? 2 : 3;
@@ -42,10 +42,12 @@ void near_add(struct near *n, const char *name)
 	for (int k = 0; k < n->count; k++)
 		if (str_eq(n->best[k].name, low))
 			return;
-	while (i > 0 && (n->best[i - 1].far > far || (n->best[i - 1].far == far && strcmp(n->best[i - 1].name, low) > 0))) {
+	for (; i > 0; i--) {
+		int order = n->best[i - 1].far - far;
+		if (order < 0 || (!order && strcmp(n->best[i - 1].name, low) < 0))
+			break;
 		if (i < 3)
 			n->best[i] = n->best[i - 1];
-		i--;
 	}
 	if (i == 3)
 		return;
