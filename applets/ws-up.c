@@ -8,6 +8,7 @@
  * -i, --inbound PORTS  what of this machine's loopback the tailnet may reach: none (default), all, or TCP ports such as 22,3000-3010
  * --ready HOST:PORT  up means that this port of the tailnet answers as well; may be repeated
  * --keep  keep the node registered while it is stopped; its state stays on disk
+ * --ephemeral  the opposite, and the default: the node goes when the workspace goes
  * --tag TAG  tag the node; may be repeated
  * --prefix TEXT  put TEXT before NAME to make the host name
  * --login-server URL  control server, if not Tailscale's own
@@ -29,7 +30,7 @@
  * -v, --verbose  say each step
  *
  * Starts a tailscaled of the workspace's own, joins, and prints one record: name, host name, DNS name, IP address, mode.
- * Up already with the same options: the same record, at once. The node is ephemeral: ws-down, or its end, removes it from the
+ * Up already: the same record, at once; options that are not given stay as they were. The node is ephemeral: ws-down, or its end, removes it from the
  * tailnet; --keep makes one that rejoins with the same identity and needs no key then.
  *
  * Without -i nothing comes in. -i PORTS opens just those TCP ports of 127.0.0.1, held to by Landlock; -i all opens every TCP and
@@ -84,6 +85,11 @@
 
 enum { READY_MAX = 16, UNDO_MS = 5000, NEEDS_MAX = WS_DERPS + 4 };
 
+enum {
+	TOLD_INBOUND = 1, TOLD_KEEP = 2, TOLD_TUN = 4, TOLD_SSH = 8, TOLD_LOGS = 16, TOLD_SOCKS = 32, TOLD_HTTP = 64,
+	TOLD_CONTROL = 128, TOLD_TAGS = 256, TOLD_DERP = 512, TOLD_ROUTES = 1024, TOLD_ANY_NAME = 2048,
+};
+
 extern char **environ;
 
 struct up {
@@ -93,6 +99,7 @@ struct up {
 	const char *ready[READY_MAX];
 	int nready;
 	int login, restart, optional;
+	unsigned told;			/* which options of spec were given: TOLD_ */
 	char **cmd;
 	long long deadline;
 	struct rec out;
@@ -145,8 +152,7 @@ static void options(struct up *u, char **argv, const char **name)
 {
 	struct why why;
 	long long wait = 0;
-	int told_tags = 0;
-	const char *inbound = "none", *prefix = NULL, *server = NULL;
+	const char *inbound = NULL, *prefix = NULL, *server = NULL;
 	struct opt o = opt_start(argv, opts);
 	if (settings_load(&u->set, &why) < 0)
 		die_why(&why);
@@ -160,30 +166,33 @@ static void options(struct up *u, char **argv, const char **name)
 		case 'q': u->out.mode = REC_NONE; break;
 		case 'v': break;
 		case OPT_READY: add_ready(u, o.val); break;
-		case OPT_KEEP: u->spec.keep = 1; break;
+		case OPT_KEEP: u->spec.keep = 1; u->told |= TOLD_KEEP; break;
+		case OPT_EPHEMERAL: u->spec.keep = 0; u->told |= TOLD_KEEP; break;
 		case OPT_TAG:
-			if (!told_tags++)
+			if (!(u->told & TOLD_TAGS))
 				u->set.ntags = 0;	/* options replace what the config says */
+			u->told |= TOLD_TAGS;
 			if (settings_tag(&u->set, o.val, &why) < 0)
 				die_why(&why);
 			break;
 		case OPT_PREFIX: prefix = o.val; break;
 		case OPT_LOGIN_SERVER: server = o.val; break;
 		case OPT_LOGIN: u->login = 1; break;
-		case OPT_ANY_NAME: u->spec.any_name = 1; break;
+		case OPT_ANY_NAME: u->spec.any_name = 1; u->told |= TOLD_ANY_NAME; break;
 		case OPT_RESTART: u->restart = 1; break;
 		case OPT_DERP_PORT:
 			if (u->spec.nderp == WS_DERPS)
 				opt_usage("--derp-port: more than %d", WS_DERPS);
 			u->spec.derp[u->spec.nderp++] = opt_num(&o, 1, 65535);
+			u->told |= TOLD_DERP;
 			break;
-		case OPT_ACCEPT_ROUTES: u->spec.accept_routes = 1; break;
+		case OPT_ACCEPT_ROUTES: u->spec.accept_routes = 1; u->told |= TOLD_ROUTES; break;
 		case OPT_SERVE_DIR: add_dir(u, o.val); break;
-		case OPT_SOCKS: add_address("--socks", o.val, u->spec.socks, sizeof u->spec.socks); break;
-		case OPT_HTTP: add_address("--http", o.val, u->spec.http, sizeof u->spec.http); break;
-		case OPT_TUN: u->spec.tun = 1; break;
-		case OPT_SSH: u->spec.ssh = 1; break;
-		case OPT_LOGS: u->spec.logs = 1; break;
+		case OPT_SOCKS: add_address("--socks", o.val, u->spec.socks, sizeof u->spec.socks); u->told |= TOLD_SOCKS; break;
+		case OPT_HTTP: add_address("--http", o.val, u->spec.http, sizeof u->spec.http); u->told |= TOLD_HTTP; break;
+		case OPT_TUN: u->spec.tun = 1; u->told |= TOLD_TUN; break;
+		case OPT_SSH: u->spec.ssh = 1; u->told |= TOLD_SSH; break;
+		case OPT_LOGS: u->spec.logs = 1; u->told |= TOLD_LOGS; break;
 		case OPT_OPTIONAL: u->optional = 1; break;
 		case OPT_API: u->api_src = o.val; break;
 		}
@@ -195,14 +204,14 @@ static void options(struct up *u, char **argv, const char **name)
 	*name = o.operands[0];
 	u->cmd = o.cmd;
 	u->deadline = clock_ms() + (wait ? wait : u->login ? 600000 : 60000);
-	if (inbound_parse(inbound, &u->spec, &why) < 0)
+	if (inbound && inbound_parse(inbound, &u->spec, &why) < 0)
 		opt_usage("%s", why.msg);
-	if (u->spec.ssh && u->spec.inbound != WS_IN_ALL)
-		opt_usage("--ssh needs -i all: its sessions are children of tailscaled and would be confined with it");
-	if (u->spec.tun && u->spec.inbound == WS_IN_PORTS)
-		opt_usage("--tun with -i PORTS: the kernel delivers there, so only -i none or -i all can be held to");
-	if (u->spec.inbound == WS_IN_ALL && (*u->spec.socks || *u->spec.http))
-		opt_usage("-i all would give tailscaled's own proxy to the tailnet; use -i PORTS with --socks or --http");
+	if (inbound)
+		u->told |= TOLD_INBOUND;
+	if (server || *u->set.login_server)
+		u->told |= TOLD_CONTROL;
+	if (u->set.ntags)
+		u->told |= TOLD_TAGS;
 	if (prefix && str_copy(u->set.prefix, sizeof u->set.prefix, prefix) < 0)
 		opt_usage("--prefix: too long");
 	if (settings_control(server ? server : *u->set.login_server ? u->set.login_server : SETTINGS_CONTROL,
@@ -213,6 +222,60 @@ static void options(struct up *u, char **argv, const char **name)
 	u->spec.ntags = u->set.ntags;
 	str_copy(u->spec.node_dir, sizeof u->spec.node_dir, u->set.node_dir);
 	str_copy(u->spec.socket, sizeof u->spec.socket, u->set.socket);
+}
+
+/* What cannot go together. */
+static int check_options(const struct ws_spec *s, struct why *why)
+{
+	if (s->ssh && s->inbound != WS_IN_ALL)
+		return why_set(why, R_USAGE, "--ssh needs -i all: its sessions are children of tailscaled and would be confined with it");
+	if (s->tun && s->inbound == WS_IN_PORTS)
+		return why_set(why, R_USAGE, "--tun with -i PORTS: the kernel delivers there, so only -i none or -i all can be held to");
+	if (s->inbound == WS_IN_ALL && (*s->socks || *s->http))
+		return why_set(why, R_USAGE, "-i all would give tailscaled's own proxy to the tailnet; use -i PORTS with --socks or --http");
+	return 0;
+}
+
+/* A workspace that is up, or kept, stays as it is where nothing else is asked for. */
+static void inherit(struct up *u, const struct ws_spec *then)
+{
+	struct ws_spec *now = &u->spec;
+	unsigned open = ~u->told;
+	if (open & TOLD_INBOUND) {
+		now->inbound = then->inbound;
+		now->nports = then->nports;
+		memcpy(now->ports, then->ports, sizeof now->ports);
+	}
+	if (open & TOLD_KEEP)
+		now->keep = then->keep;
+	if (open & TOLD_TUN)
+		now->tun = then->tun;
+	if (open & TOLD_SSH)
+		now->ssh = then->ssh;
+	if (open & TOLD_LOGS)
+		now->logs = then->logs;
+	if (open & TOLD_SOCKS)
+		memcpy(now->socks, then->socks, sizeof now->socks);
+	if (open & TOLD_HTTP)
+		memcpy(now->http, then->http, sizeof now->http);
+	if (open & TOLD_CONTROL)
+		memcpy(now->control, then->control, sizeof now->control);
+	if (open & TOLD_TAGS) {
+		now->ntags = then->ntags;
+		memcpy(now->tags, then->tags, sizeof now->tags);
+	}
+	if (open & TOLD_DERP) {
+		now->nderp = then->nderp;
+		memcpy(now->derp, then->derp, sizeof now->derp);
+	}
+	if (open & TOLD_ROUTES)
+		now->accept_routes = then->accept_routes;
+	if (open & TOLD_ANY_NAME)
+		now->any_name = then->any_name;
+	if (!now->nserve_dirs) {
+		now->nserve_dirs = then->nserve_dirs;
+		memcpy(now->serve_dirs, then->serve_dirs, sizeof now->serve_dirs);
+	}
 }
 
 static void names(struct up *u, const char *name, char clean[static WS_LABEL])
@@ -518,6 +581,14 @@ static int bring_up(struct up *u, const char *name, struct why *why)
 	int alive = ws_alive(&u->ws);
 	if (alive < 0)
 		return why_set(why, R_ELSEWHERE, "belongs to another machine (%s) that shares this directory", u->ws.run.machine);
+	if (u->ws.has_spec && (alive || u->ws.spec.keep))
+		inherit(u, &u->ws.spec);
+	if (check_options(&u->spec, why) < 0) {
+		struct why ignored;
+		if (!u->ws.has_spec)
+			ws_forget(&u->root, &u->ws, &ignored);
+		return -1;
+	}
 	int rc = alive ? resume(u, why) : 1;
 	if (rc == 1) {
 		u->found_up = 0;

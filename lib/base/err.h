@@ -45,7 +45,7 @@ int why_set(struct why *, enum reason, const char *fmt, ...) PRINTF(3, 4);	/* re
 int why_hint(struct why *, const char *fmt, ...) PRINTF(2, 3);			/* returns -1 */
 int why_errno(struct why *, const char *fmt, ...) PRINTF(2, 3);	/* the reason that errno stands for; adds strerror; returns -1 */
 
-void warn(const char *fmt, ...) PRINTF(1, 2);
+void warn(const char *fmt, ...) PRINTF(1, 2);		/* a message without a reason */
 void hint(const char *fmt, ...) PRINTF(1, 2);		/* printed after the next warn or die */
 void say(const char *fmt, ...) PRINTF(1, 2);		/* a note on stderr; silent with -q */
 void verbose(const char *fmt, ...) PRINTF(1, 2);	/* a step on stderr; only with -v */

@@ -1,6 +1,6 @@
 /* opt - options, as the applet's head comment declares them (scripts/gen.awk makes the tables)
  *
- *	struct opt o = opt_start(argv, opts_ws_ls);
+ *	struct opt o = opt_start(argv, opts);
  *	for (int c; (c = opt_next(&o)); )
  *		switch (c) {
  *		case 'j': ...
@@ -23,10 +23,9 @@ struct opt_def {
 	int arg;		/* takes a value */
 };
 
-struct applet {			/* one row of gen/applets.h */
+struct applet {			/* one row of gen/table.h */
 	const char *name;
 	int (*main)(char **argv);
-	const struct opt_def *opts;
 	const char *sentence;
 	const char *help;	/* all that --help prints */
 };
@@ -44,7 +43,7 @@ struct opt {
 
 enum { OPT_MANY = 1 << 30 };
 
-struct opt opt_start(char **argv, const struct opt_def *);
+struct opt opt_start(char **argv, const struct opt_def *);		/* argv[0] is the name, NULL-ended; it stays as it was */
 struct opt opt_start_early(char **argv, const struct opt_def *);	/* stops at the first operand (ws-run) */
 int  opt_next(struct opt *);				/* code, or 0 at the end */
 void opt_want(struct opt *, int min, int max);		/* number of operands */

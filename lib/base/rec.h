@@ -18,7 +18,7 @@ struct rec {
 	struct rec_table *t;
 };
 
-void rec_begin(struct rec *);
+void rec_begin(struct rec *);		/* a new record */
 void rec_str(struct rec *, const char *name, const char *value);	/* NULL: absent */
 void rec_num(struct rec *, const char *name, long long);
 void rec_bool(struct rec *, const char *name, int);			/* yes, no; true, false in JSON */

@@ -79,8 +79,8 @@ int  ws_open(const struct ws_root *, const char *name, int flags, long long dead
 void ws_close(struct ws *);
 int  ws_reload(struct ws *, struct why *);		/* reads the records again */
 
-int ws_save_spec(struct ws *, struct why *);
-int ws_save_run(struct ws *, struct why *);
+int ws_save_spec(struct ws *, struct why *);		/* ws->spec to spec.json */
+int ws_save_run(struct ws *, struct why *);		/* ws->run to run.json */
 int ws_drop_run(struct ws *, struct why *);		/* nothing runs any more */
 
 /* Calls fn with each workspace's name, sorted. 0, or -1. */
