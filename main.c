@@ -85,7 +85,7 @@ static const struct applet *find_or_die(const char *name)
 	die(R_USAGE, "%s: no such applet", name);
 }
 
-void opt_version(void)
+static void show_version(void)
 {
 	puts("moorbox " BOX_VERSION);
 	fputs(LINKED_VERSIONS, stdout);
@@ -269,5 +269,6 @@ int main(int argc, char **argv)
 	const struct applet *a = find(name);
 	err_applet = box.name;
 	opt_applet = &box;
+	opt_version = show_version;
 	return a ? run(a, argv) : box_main(argv);
 }

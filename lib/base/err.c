@@ -1,6 +1,5 @@
 /* err - messages, reasons, and the end of the program */
 #include "err.h"
-#include "secret.h"
 #include "str.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 const char *err_applet = "moorbox";
 const char *err_subject;
 int err_quiet, err_verbose;
+void (*err_blot)(char *text);
 
 static char hint_text[512];
 
@@ -47,7 +47,8 @@ static void put(const char *kind, const char *text, enum reason r)
 	static char clean[2048], line[2600];
 	char raw[1024];
 	str_copy(raw, sizeof raw, text);
-	secret_blot(raw);
+	if (err_blot)
+		err_blot(raw);
 	str_escape(clean, sizeof clean, raw, strlen(raw));
 	int n = snprintf(line, sizeof line, "%s: %s%s%s%s%s%s%s\n", err_applet, kind,
 		err_subject && !*kind ? err_subject : "", err_subject && !*kind ? ": " : "", clean,

@@ -57,5 +57,6 @@ extern const char *err_applet;	/* set by main: the name that messages begin with
 extern const char *err_subject;	/* set by an applet that works on one thing: printed after the name; or NULL */
 extern int err_quiet;		/* -q: say() prints nothing */
 extern int err_verbose;		/* -v */
+extern void (*err_blot)(char *text);	/* takes known secrets out of a message, in place; secret.h sets it */
 
 #endif

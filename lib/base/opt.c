@@ -8,6 +8,7 @@
 #include <string.h>
 
 const struct applet *opt_applet;
+void (*opt_version)(void);
 
 void opt_usage(const char *fmt, ...)
 {

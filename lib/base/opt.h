@@ -52,6 +52,6 @@ long long opt_dur(struct opt *);			/* milliseconds, at least 1 */
 _Noreturn void opt_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 extern const struct applet *opt_applet;		/* set by main: whose help --help prints */
-void opt_version(void);				/* defined in main.c: what --version prints */
+extern void (*opt_version)(void);		/* set by main: what --version prints */
 
 #endif

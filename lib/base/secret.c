@@ -41,6 +41,7 @@ int secret_set(struct secret *s, const char *text, size_t len)
 	memcpy(s->p, text, len);
 	s->next = known;
 	known = s;
+	err_blot = secret_blot;
 	return 0;
 }
 
