@@ -45,6 +45,7 @@ func ask(dir string, words []string) int {
 	if err != nil {
 		fail(1, "%s: no lab is running there", dir)
 	}
+	conn.SetDeadline(time.Now().Add(10 * time.Second)) // it may be paused
 	if err := json.NewEncoder(conn).Encode(words); err != nil {
 		fail(1, "%s: %v", dir, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"net/http"
@@ -123,6 +124,12 @@ func start(args []string) error {
 	if _, alive := life.Find(dir); alive {
 		return errors.New("a lab is running there already")
 	}
+	// A start is a new lab, whatever lived in dir before; restart is for the same one.
+	for _, old := range []string{keepFile, tablesFile, "ca.pem", "control.pem", "control.key"} {
+		if err := os.Remove(filepath.Join(dir, old)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	o.Tailscaled, o.Tailscale = os.Getenv("LAB_TAILSCALED"), os.Getenv("LAB_TAILSCALE")
 	if err := writeJSON(filepath.Join(dir, "options.json"), o); err != nil {
 		return err
@@ -228,7 +235,7 @@ func serve(dir string) error {
 		return err
 	}
 	defer admin.Close()
-	if err := writeJSON(keepFile, l.keep); err != nil {
+	if err := l.keepIdentity(); err != nil {
 		return err
 	}
 	go func() {

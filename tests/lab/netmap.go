@@ -122,7 +122,7 @@ func (s *session) run(r *http.Request, q *tailcfg.MapRequest) {
 
 	// The node was deleted, or never was: one frame says that its key has expired, then silence.
 	// It logs the daemon out at once; ending the stream would make it ask without end.
-	if s.send(l.farewell(q)) {
+	if s.send(s.farewell(q)) {
 		s.idle(r)
 	}
 }
@@ -161,7 +161,8 @@ func (l *lab) hangUp(s *session, n *node) {
 	})
 }
 
-func (l *lab) farewell(q *tailcfg.MapRequest) *tailcfg.MapResponse {
+func (s *session) farewell(q *tailcfg.MapRequest) *tailcfg.MapResponse {
+	l := s.lab
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t, ok := l.gone[q.NodeKey]
@@ -169,7 +170,13 @@ func (l *lab) farewell(q *tailcfg.MapRequest) *tailcfg.MapResponse {
 		// Made up; far from the ids that are in use.
 		t = tombstone{ID: 1 << 40, Stable: "nUnknown11CNTRL", Name: "unknown"}
 	}
-	return &tailcfg.MapResponse{Node: &tailcfg.Node{
+	m := &tailcfg.MapResponse{}
+	if !s.begun {
+		// As a first frame it has to have all the rest: without a DERP map the daemon drops
+		// its relay, and does not take it up again for many seconds when it has logged in.
+		m = l.tailnet()
+	}
+	m.Node = &tailcfg.Node{
 		ID:        t.ID,
 		StableID:  t.Stable,
 		Name:      t.Name + "." + l.opt.Suffix + ".",
@@ -177,14 +184,13 @@ func (l *lab) farewell(q *tailcfg.MapRequest) *tailcfg.MapResponse {
 		Key:       q.NodeKey,
 		KeyExpiry: time.Now().Add(-time.Minute).UTC(),
 		Hostinfo:  (&tailcfg.Hostinfo{}).View(),
-	}}
+	}
+	return m
 }
 
-// netmap is everything that n may know.
-func (l *lab) netmap(n *node) *tailcfg.MapResponse {
+// tailnet is what every node may know.
+func (l *lab) tailnet() *tailcfg.MapResponse {
 	m := &tailcfg.MapResponse{
-		Node:            l.tailNode(n, true),
-		Peers:           []*tailcfg.Node{},
 		DERPMap:         l.derpMap(),
 		Domain:          l.opt.Suffix,
 		CollectServices: "false",
@@ -193,9 +199,6 @@ func (l *lab) netmap(n *node) *tailcfg.MapResponse {
 		SSHPolicy:       &tailcfg.SSHPolicy{},
 		UserProfiles:    []tailcfg.UserProfile{profile(userID), profile(taggedID)},
 	}
-	if l.https {
-		m.DNSConfig.CertDomains = []string{l.fqdn(n)}
-	}
 	if l.ssh {
 		m.SSHPolicy.Rules = []*tailcfg.SSHRule{{
 			Principals: []*tailcfg.SSHPrincipal{{Any: true}},
@@ -203,6 +206,16 @@ func (l *lab) netmap(n *node) *tailcfg.MapResponse {
 			Action: &tailcfg.SSHAction{Accept: true, AllowAgentForwarding: true,
 				AllowLocalPortForwarding: true, AllowRemotePortForwarding: true},
 		}}
+	}
+	return m
+}
+
+// netmap is everything that n may know.
+func (l *lab) netmap(n *node) *tailcfg.MapResponse {
+	m := l.tailnet()
+	m.Node = l.tailNode(n, true)
+	if l.https {
+		m.DNSConfig.CertDomains = []string{l.fqdn(n)}
 	}
 	if !n.Authorized {
 		return m
@@ -374,12 +387,13 @@ func (l *lab) startRelay(port int) error {
 		l.relay.Close()
 		l.relay = nil
 	}
-	r, err := relay.Start(port)
+	r, err := relay.Start(port, l.keep.STUNPort)
 	if err != nil {
 		l.bump()
 		return err
 	}
-	l.relay, l.keep.DERPPort = r, r.Port
+	l.relay, l.keep.DERPPort, l.keep.STUNPort = r, r.Port, r.STUN
+	l.keepIdentity()
 	l.bump()
 	return nil
 }

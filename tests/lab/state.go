@@ -42,6 +42,7 @@ type keep struct {
 	Legacy   key.MachinePrivate
 	Port     int
 	DERPPort int
+	STUNPort int
 	Key      string // reusable, ephemeral, preauthorized
 	Token    string // API token of the user
 	Client   string // OAuth client secret
@@ -140,10 +141,10 @@ func newLab(o options) (*lab, error) {
 		return nil, err
 	}
 	var err error
-	if l.relay, err = relay.Start(l.keep.DERPPort); err != nil {
+	if l.relay, err = relay.Start(l.keep.DERPPort, l.keep.STUNPort); err != nil {
 		return nil, err
 	}
-	l.keep.DERPPort = l.relay.Port
+	l.keep.DERPPort, l.keep.STUNPort = l.relay.Port, l.relay.STUN
 	return l, nil
 }
 
@@ -182,6 +183,8 @@ type tables struct {
 	SSH      bool
 	Denied   []uint16
 }
+
+func (l *lab) keepIdentity() error { return writeJSON(keepFile, l.keep) }
 
 func (l *lab) save() {
 	l.mu.Lock()

@@ -37,8 +37,9 @@ type Relay struct {
 	cancel context.CancelFunc
 }
 
-// Start listens on 127.0.0.1:port, on any free port if it is 0.
-func Start(port int) (*Relay, error) {
+// Start listens on 127.0.0.1, for DERP at port and for STUN at stunPort; 0 is any free one, and
+// so is a stunPort that is taken.
+func Start(port, stunPort int) (*Relay, error) {
 	cert, err := selfSigned()
 	if err != nil {
 		return nil, err
@@ -49,10 +50,12 @@ func Start(port int) (*Relay, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stun := stunserver.New(ctx)
-	if err := stun.Listen("127.0.0.1:0"); err != nil {
-		cancel()
-		ln.Close()
-		return nil, err
+	if stun.Listen(fmt.Sprintf("127.0.0.1:%d", stunPort)) != nil {
+		if err := stun.Listen("127.0.0.1:0"); err != nil {
+			cancel()
+			ln.Close()
+			return nil, err
+		}
 	}
 	go stun.Serve()
 
