@@ -166,6 +166,23 @@ int file_write_fast(int dir, const char *name, const void *p, size_t n, int mode
 	return write_beside(dir, name, p, n, mode, 0, why);
 }
 
+struct leftover { int dir; char prefix[300]; };
+
+static int sweep(const char *name, void *ctx)
+{
+	const struct leftover *l = ctx;
+	if (str_starts(name, l->prefix))
+		unlinkat(l->dir, name, 0);
+	return 0;
+}
+
+void file_sweep(int dir, const char *name)
+{
+	struct leftover l = {.dir = dir};
+	if (str_fmt(l.prefix, sizeof l.prefix, ".%s.tmp.", name) > 0)
+		file_each(dir, sweep, &l);
+}
+
 int file_lock(int dir, const char *name, long long deadline, struct why *why)
 {
 	int fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -194,6 +211,8 @@ int file_remove_tree(int dir, const char *name, struct why *why)
 	if (errno != EISDIR && errno != EPERM)
 		return why_errno(why, "remove %s:", name);
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return 0;	/* somebody else removes it too */
 	if (fd < 0)
 		return why_errno(why, "remove %s:", name);
 	/* the stream reads a descriptor of its own, so that fd stays good for the calls below */

@@ -19,6 +19,8 @@ int file_read(int dir, const char *name, struct buf *, size_t max, struct why *)
 int file_write(int dir, const char *name, const void *, size_t, int mode, struct why *);
 int file_write_fast(int dir, const char *name, const void *, size_t, int mode, struct why *);	/* the same without fsync: for what a reboot makes worthless */
 
+void file_sweep(int dir, const char *name);	/* what an interrupted file_write of name left; nobody else may be writing it */
+
 /* flock on dir/name, made if need be. A descriptor to close; -1 with [busy] when the deadline passes. */
 int file_lock(int dir, const char *name, long long deadline, struct why *);
 

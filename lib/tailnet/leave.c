@@ -50,6 +50,9 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 			str_copy(ws->run.node_id, sizeof ws->run.node_id, st.id);
 	}
 	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, deadline, &cause);
+	/* its lease goes before run.json, which alone remembers the id if we are killed here */
+	if (!out && ws_lease_drop(root, ws->run.node_id, why) < 0)
+		return -1;
 	struct ws_run was = ws->run;
 	if (daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0)
 		return -1;

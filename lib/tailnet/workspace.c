@@ -41,6 +41,16 @@ int ws_clean_name(const char *text, char name[static WS_LABEL], struct why *why)
 
 /* ---- the state directory ---- */
 
+#define GONE ".gone."	/* what ws_forget has taken out of sight */
+
+static int sweep(const char *name, void *ctx)
+{
+	struct why ignored;
+	if (str_starts(name, GONE))
+		file_remove_tree(*(int *)ctx, name, &ignored);
+	return 0;
+}
+
 static int root_path(char path[static WS_PATH], struct why *why)
 {
 	const char *told = getenv("MOORBOX_STATE"), *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -71,7 +81,10 @@ int ws_root_open(struct ws_root *root, struct why *why)
 	root->fd = file_dir(root->path, why);
 	if (root->fd < 0 && (why->reason == R_NO_PERMISSION || why->reason == R_SYSTEM) && !getenv("MOORBOX_STATE"))
 		why_hint(why, "choose another place: export MOORBOX_STATE=/some/directory/of/yours");
-	return root->fd < 0 ? -1 : 0;
+	if (root->fd < 0)
+		return -1;
+	file_each(root->fd, sweep, &root->fd);	/* of somebody who was killed while deleting */
+	return 0;
 }
 
 void ws_root_close(struct ws_root *root)
@@ -323,6 +336,10 @@ int ws_open(const struct ws_root *root, const char *name, int flags, long long d
 		if (!gone)
 			return -1;
 	}
+	if (flags & WS_LOCK) {
+		file_sweep(ws->dir, "spec.json");
+		file_sweep(ws->dir, "run.json");
+	}
 	if (ws_reload(ws, why) < 0) {
 		if (!(flags & WS_LOCK))
 			ws_close(ws);	/* a locked one is handed over, so that it can be forgotten */
@@ -511,7 +528,14 @@ int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
 	}
 	/* run.json went first, in ws_drop_run: from here on a kill leaves a workspace that is merely down */
 	keep_certs(root, ws);
-	return file_remove_tree(root->fd, ws->name, why);
+	/* Taken out of sight whole: were its files removed in place, whoever waits for the lock would begin anew among them. */
+	char aside[WS_LABEL + 32];
+	str_fmt(aside, sizeof aside, GONE "%s.%d", ws->name, (int)getpid());
+	if (file_remove_tree(root->fd, aside, why) < 0)
+		return -1;
+	if (renameat(root->fd, ws->name, root->fd, aside) < 0)
+		return errno == ENOENT ? 0 : why_errno(why, "remove %s:", ws->name);
+	return file_remove_tree(root->fd, aside, why);
 }
 
 /* ---- leases ---- */
@@ -524,6 +548,7 @@ static int rewrite_leases(const struct ws_root *root, int (*drop)(const struct j
 	int lock = file_lock(root->fd, ".leases.lock", clock_ms() + 5000, why);
 	if (lock < 0)
 		return -1;
+	file_sweep(root->fd, "leases.jsonl");
 	int rc = file_read(root->fd, "leases.jsonl", &old, LEASES_MAX, why);
 	if (rc < 0 && errno == ENOENT)
 		rc = 0;
@@ -620,6 +645,10 @@ int ws_derp_remember(const struct ws_root *root, const char *control, const int 
 	struct json j;
 	struct why ignored;
 	const char *const keys[] = {control, NULL};
+	int lock = file_lock(root->fd, ".leases.lock", clock_ms() + 5000, why);
+	if (lock < 0)
+		return -1;
+	file_sweep(root->fd, "derp.json");
 	w_ports(&value, NULL, ports, n);
 	if (file_read(root->fd, "derp.json", &old, RECORD_MAX, &ignored) < 0 || json_parse(&j, buf_cstr(&old), old.len, &ignored) < 0) {
 		buf_clear(&old);
@@ -630,6 +659,7 @@ int ws_derp_remember(const struct ws_root *root, const char *control, const int 
 	json_free(&j);
 	if (!rc && (new.len != old.len || memcmp(new.p, old.p, new.len)))
 		rc = file_write(root->fd, "derp.json", buf_cstr(&new), new.len, 0600, why);
+	close(lock);
 	buf_free(&old);
 	buf_free(&new);
 	buf_free(&value);
