@@ -592,7 +592,8 @@ static int bring_up(struct up *u, const char *name, struct why *why)
 	int rc = alive ? resume(u, why) : 1;
 	if (rc == 1) {
 		u->found_up = 0;
-		if (alive && tidy(u, !u->ws.spec.keep || !u->spec.keep, why) < 0)
+		/* a node left behind there shows as [name-held], if it does */
+		if (alive && tidy(u, !u->ws.spec.keep || !u->spec.keep, why) < 0 && why->reason != R_LEFT_BEHIND)
 			return -1;
 		if (alive) {	/* taking it down may have deleted its directory */
 			ws_close(&u->ws);

@@ -49,6 +49,11 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 		if (*st.id)
 			str_copy(ws->run.node_id, sizeof ws->run.node_id, st.id);
 	}
+	if (cause.reason && !ws->spec.keep && ws->run.phase < WS_JOINING) {
+		/* its ws-up was killed before it was told to join: there is no node, whatever ails it */
+		cause.reason = R_NONE;
+		registered = 0;
+	}
 	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, deadline, &cause);
 	/* its lease goes before run.json, which alone remembers the id if we are killed here */
 	if (!out && ws_lease_drop(root, ws->run.node_id, why) < 0)
