@@ -23,7 +23,7 @@ set -u
 LC_ALL=C
 export LC_ALL
 self=$(cd "$(dirname "$0")" && pwd -P)/${0##*/}
-src=$(cd "$(dirname "$0")/.." && pwd -P)
+src=${self%/tests/*}
 mb=${MOORBOX_BIN:-$src/moorbox}
 case $mb in /*) ;; *) mb=$PWD/$mb ;; esac
 [ -x "$mb" ] || { echo "Bail out! there is no $mb; run make"; exit 1; }
