@@ -93,7 +93,8 @@ static int check_peer(int fd, const char *name, const struct dial_who *who, stru
 	if (!who->any_uid && uid && uid != geteuid() && !(who->uid && uid == who->uid))
 		return why_set(why, R_SOCKET_FOREIGN, "%s: a process of user %u listens there", name, (unsigned)uid);
 	if (who->pid && pid != who->pid)
-		return why_set(why, R_SOCKET_FOREIGN, "%s: process %d listens there, not %d", name, (int)pid, (int)who->pid);
+		return why_set(why, R_SOCKET_FOREIGN, "%s: process %d listens there, not %d", name, (int)pid,
+		               (int)who->pid);
 	return 0;
 }
 
@@ -472,13 +473,15 @@ static int head_line(struct slice line, struct dial_answer *a)
 int dial_parse_head(const char *p, size_t len, struct dial_answer *a)
 {
 	static const char start[] = "HTTP/1.1 ";
-	const char *from = p;
 	size_t n = len < sizeof start - 1 ? len : sizeof start - 1;
 	if (memcmp(p, start, n))
 		return -1;
 	const char *end = len >= 4 ? memmem(p, len, "\r\n\r\n", 4) : NULL;
+	size_t whole = end ? (size_t)(end + 4 - p) : len;
+	if (memchr(p, 0, whole) || whole > DIAL_HEAD || (!end && whole == DIAL_HEAD))
+		return -1;
 	if (!end)
-		return len >= DIAL_HEAD || memchr(p, 0, len) ? -1 : 0;
+		return 0;
 	a->status = a->self = 0;
 	a->addr[0] = 0;
 	a->length = -1;
@@ -494,10 +497,10 @@ int dial_parse_head(const char *p, size_t len, struct dial_answer *a)
 	while (eol && eol < end) {
 		p = eol + 2;
 		eol = memmem(p, (size_t)(end + 2 - p), "\r\n", 2);
-		if (!eol || memchr(p, 0, (size_t)(eol - p)) || head_line((struct slice){ p, (size_t)(eol - p) }, a))
+		if (!eol || head_line((struct slice){ p, (size_t)(eol - p) }, a))
 			return -1;
 	}
-	return (int)(end + 4 - from);
+	return (int)whole;
 }
 
 static int wait_fd(int fd, short events, long long deadline, struct why *why, const char *what)
@@ -586,9 +589,11 @@ static void read_text(int fd, struct dial_answer *a, long long deadline, const c
 	size_t want = a->length >= 0 && a->length < DIAL_TEXT ? (size_t)a->length : DIAL_TEXT - 1;
 	size_t len = a->early_len < want ? a->early_len : want;
 	long long soon = clock_ms() + 1000;
+	if (deadline && deadline < soon)
+		soon = deadline;
 	memcpy(a->text, a->early, len);
 	while (len < want) {
-		ssize_t n = receive(fd, a->text + len, want - len, deadline && deadline < soon ? deadline : soon, what, &ignored);
+		ssize_t n = receive(fd, a->text + len, want - len, soon, what, &ignored);
 		if (n <= 0)
 			break;
 		len += (size_t)n;
@@ -606,7 +611,8 @@ static int is_host(const char *host)
 	return len > 0 && len < 256;
 }
 
-int dial_tailnet(int fd, const char *host, int port, long long deadline, struct dial_answer *a, struct why *why)
+int dial_tailnet(int fd, const char *host, int port, long long deadline, struct dial_answer *a,
+                 struct why *why)
 {
 	char head[640], what[272];
 	*a = (struct dial_answer){ .length = -1 };

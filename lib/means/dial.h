@@ -1,6 +1,7 @@
 /* dial - descriptors that lead somewhere: unix sockets, TCP, the tailnet through tailscaled; and listeners
  *
- * Every descriptor is close-on-exec and non-blocking. Deadlines are clock.h's. -1 with *why (and errno) when it fails.
+ * Every descriptor is close-on-exec and non-blocking. Deadlines are clock.h's. -1 with *why (and errno) when
+ * it fails.
  */
 #ifndef DIAL_H
 #define DIAL_H
@@ -15,9 +16,9 @@ struct dial_who {
 	int any_uid;		/* whoever it is: for sockets that are no daemon of ours */
 };
 
-/* A unix stream socket at name below the directory dir (AT_FDCWD for a path of any length). Who listens is asked of
- * the kernel: another user is [socket-foreign]. AF_UNIX forbidden: [socket-denied]. Nobody there: [not-up], errno
- * ENOENT or ECONNREFUSED. who may be NULL. */
+/* A unix stream socket at name below the directory dir (AT_FDCWD for a path of any length). Who listens is
+ * asked of the kernel: another user is [socket-foreign]. AF_UNIX forbidden: [socket-denied]. Nobody there:
+ * [not-up], errno ENOENT or ECONNREFUSED. who may be NULL. */
 int dial_unix(int dir, const char *name, const struct dial_who *, long long deadline, struct why *);
 int dial_peer(int fd, pid_t *, uid_t *);	/* who is at the other end of a unix socket; 0, or -1 */
 
@@ -25,8 +26,8 @@ int dial_peer(int fd, pid_t *, uid_t *);	/* who is at the other end of a unix so
  * [unknown-name], [refused], [no-path], [deadline], [dial-failed]. host may be [v6]. */
 int dial_tcp(const char *host, int port, long long deadline, struct why *);
 
-/* Listeners. host NULL: 127.0.0.1; port 0: any, read it with dial_port. A unix one has mode 0600; a dead socket
- * in its place is replaced, a live one is [busy]. */
+/* Listeners. host NULL: 127.0.0.1; port 0: any, read it with dial_port. A unix one has mode 0600; a dead
+ * socket in its place is replaced, a live one is [busy]. */
 int dial_listen_tcp(const char *host, int port, struct why *);
 int dial_listen_unix(int dir, const char *name, struct why *);
 int dial_port(int fd);				/* of a bound TCP socket, or -1 */
@@ -44,9 +45,10 @@ struct dial_answer {
 	size_t early_len;
 };
 
-/* Asks the tailscaled behind fd (from dial_unix) for host:port in the tailnet. 0: status is 101 and fd is the stream
- * (no half-close), or self is set and the caller dials addr with dial_tcp. [refused], [unknown-name], [filtered]
- * (it timed out there), [no-path], [deadline] (no answer in our time), [api-denied], [lost], [dial-failed]. */
+/* Asks the tailscaled behind fd (from dial_unix) for host:port in the tailnet. 0: status is 101 and fd is the
+ * stream (no half-close), or self is set and the caller dials addr with dial_tcp. [refused], [unknown-name],
+ * [filtered] (it timed out there), [no-path], [deadline] (no answer in our time), [api-denied], [lost],
+ * [dial-failed]. */
 int dial_tailnet(int fd, const char *host, int port, long long deadline, struct dial_answer *, struct why *);
 
 /* The head of such an answer: its length with the blank line, 0 when more is needed, -1 when it is none. */

@@ -68,7 +68,7 @@ static int begin_all(void)
 
 void http_forget(void)
 {
-	/* A TLS connection would be closed with a farewell that ends the parent's session too: those are left as they are. */
+	/* A TLS connection would be closed with a farewell that ends the parent's session too: left as it is. */
 	if (multi && !tls_used) {
 		if (spare)
 			curl_easy_cleanup(spare);
@@ -232,6 +232,8 @@ static mbedtls_x509_crt *read_roots(const char *file)
 	static char *from;
 	static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
 	struct why why;
+	if (!file)
+		return NULL;
 	if (str_eq(from, file))
 		return &roots;
 	if (from)
@@ -272,9 +274,13 @@ static CURLcode set_roots(CURL *easy, void *config, void *ctx)
 {
 	struct trip *t = ctx;
 	(void)easy;
-	mbedtls_x509_crt *roots = read_roots(http_ca_file(t->req->ca, t->why));
-	if (!roots)
+	const char *file = http_ca_file(t->req->ca, t->why);
+	mbedtls_x509_crt *roots = read_roots(file);
+	if (!roots) {
+		if (file)
+			why_set(t->why, R_CONTROL_TLS, "%s: no certificate in it can be read", file);
 		return CURLE_SSL_CACERT_BADFILE;
+	}
 	mbedtls_ssl_conf_ca_chain(config, roots, NULL);
 	mbedtls_ssl_conf_verify(config, look_at_cert, t);
 	return CURLE_OK;
@@ -334,7 +340,8 @@ static void name_socket(struct trip *t)
 	if (fstatat(r->dir ? r->dir : AT_FDCWD, r->socket, &st, 0))
 		memset(&st, 0, sizeof st);
 	str_fmt(t->key, sizeof t->key, "/%llx.%llx.%llx.%lx/%x.%x.%x", (unsigned long long)st.st_dev,
-	        (unsigned long long)st.st_ino, (unsigned long long)st.st_ctim.tv_sec, (unsigned long)st.st_ctim.tv_nsec,
+	        (unsigned long long)st.st_ino, (unsigned long long)st.st_ctim.tv_sec,
+	        (unsigned long)st.st_ctim.tv_nsec,
 	        (unsigned)r->who.uid, (unsigned)r->who.pid, (unsigned)r->who.any_uid);
 	curl_easy_setopt(t->easy, CURLOPT_UNIX_SOCKET_PATH, t->key);
 	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_unix);
@@ -348,7 +355,7 @@ static int starts_anew(const char *line, size_t len)
 	return len > 5 && !memcmp(line, "HTTP/", 5);
 }
 
-/* Kept as "name\0value\0", of the last response only: a redirect's or a CONNECT's head gives way to what follows. */
+/* Kept as "name\0value\0", of the last response only: a redirect's or CONNECT's head gives way to it. */
 static size_t take_header(char *line, size_t size, size_t n, void *ctx)
 {
 	struct trip *t = ctx;
@@ -544,7 +551,7 @@ static void set_network(struct trip *t, int is_https)
 	CURL *e = t->easy;
 	const char *proxy = t->req->flags & HTTP_NO_PROXY ? NULL : http_proxy(t->req->url);
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_network);
-	/* Given always, so that libcurl does not have its own opinion of the environment but for networks in NO_PROXY. */
+	/* Given always, so that of the environment libcurl reads only the networks in NO_PROXY. */
 	curl_easy_setopt(e, CURLOPT_PROXY, proxy ? proxy : "");
 	t->res->via_proxy = proxy != NULL;
 #if CURL_AT_LEAST_VERSION(7, 85, 0)
@@ -553,6 +560,14 @@ static void set_network(struct trip *t, int is_https)
 	curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, allowed);
 #endif
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+}
+
+static int needs_tls(const struct http_req *r)
+{
+	const char *proxy = r->flags & HTTP_NO_PROXY ? NULL : http_proxy(r->url);
+	if (r->socket)
+		return 0;
+	return str_starts(r->url, "https:") || r->flags & HTTP_REDIRECT || (proxy && str_starts(proxy, "https:"));
 }
 
 /* Fills in the handle; -1 with why and fault when the request cannot even be begun. */
@@ -594,8 +609,7 @@ static int trip_begin(struct trip *t)
 		name_socket(t);
 	else
 		set_network(t, is_https);
-	if (!r->socket && (is_https || (r->flags & HTTP_REDIRECT) || str_starts(http_proxy(r->url) ? http_proxy(r->url) : "", "https:"))
-	    && set_tls(t))
+	if (needs_tls(r) && set_tls(t))
 		return -1;
 	if (curl_multi_add_handle(multi, e)) {
 		t->res->fault = HTTP_UNREACHABLE;
@@ -633,6 +647,17 @@ static int is_bad_date(const struct trip *t)
 #endif
 }
 
+static const char *tls_text(const struct trip *t)
+{
+#if HTTP_MBEDTLS
+	if (t->tls_flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
+		return "nobody who is trusted has signed the certificate";
+	if (t->tls_flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
+		return "the certificate is for another name";
+#endif
+	return t->rc == CURLE_SSL_CONNECT_ERROR ? "TLS fails" : "the certificate is not trusted";
+}
+
 static enum http_fault proxy_fault(const struct trip *t)
 {
 	int status = t->res->connect_status;
@@ -656,7 +681,8 @@ static enum http_fault find_fault(const struct trip *t)
 	case CURLE_PROXY: return HTTP_PROXY_REFUSED;
 	case CURLE_OPERATION_TIMEDOUT: return HTTP_TIMEOUT;
 	case CURLE_FILESIZE_EXCEEDED: return HTTP_TOO_BIG;
-	case CURLE_PARTIAL_FILE: case CURLE_GOT_NOTHING: case CURLE_RECV_ERROR: case CURLE_SEND_ERROR: return HTTP_CUT;
+	case CURLE_PARTIAL_FILE: case CURLE_GOT_NOTHING: return HTTP_CUT;
+	case CURLE_RECV_ERROR: case CURLE_SEND_ERROR: return HTTP_CUT;
 	case CURLE_SSL_CACERT_BADFILE: return HTTP_TLS;
 	case CURLE_PEER_FAILED_VERIFICATION: return is_bad_date(t) ? HTTP_TLS_TIME : HTTP_TLS;
 	case CURLE_SSL_CONNECT_ERROR: return is_bad_date(t) ? HTTP_TLS_TIME : HTTP_TLS;
@@ -677,14 +703,34 @@ static enum http_fault find_fault(const struct trip *t)
 	return HTTP_GARBAGE;
 }
 
+static void say_fault(struct trip *t)
+{
+	struct http_res *res = t->res;
+	const struct fault_info *f = &faults[res->fault];
+	int is_tls = res->fault == HTTP_TLS;
+	char url[192], detail[160] = "";
+	const char *by = res->issuer;
+	const char *denied = http_header(res, "x-deny-reason");
+	if (!denied)
+		denied = http_header(res, "x-proxy-error");
+	if (res->connect_status >= 300)
+		str_fmt(detail, sizeof detail, "it answers %d%s%.100s", res->connect_status,
+		        denied ? " " : "", denied ? denied : "");
+	else if ((is_tls && !t->tls_flags) || res->fault == HTTP_GARBAGE)
+		str_escape(detail, sizeof detail, t->error, strlen(t->error));
+	why_set(t->why, f->reason, "%s: %s%s%s%s%s%s", http_redact_url(url, sizeof url, t->req->url),
+	        is_tls ? tls_text(t) : f->text, *detail ? " (" : "", detail, *detail ? ")" : "",
+	        *by ? "; its issuer is " : "", by);
+	if (f->status)
+		t->why->status = f->status;
+}
+
 static void trip_judge(struct trip *t)
 {
 	struct http_res *res = t->res;
 	long n = 0;
-	if (t->rc == CURLE_OK || !curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &n)) {
-		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &n);
-		res->status = (int)n;
-	}
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &n);
+	res->status = (int)n;
 	n = 0;
 	curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &n);
 	res->connect_status = (int)n;
@@ -697,20 +743,9 @@ static void trip_judge(struct trip *t)
 	res->fault = find_fault(t);
 	if (res->fault == HTTP_FINE || res->fault == HTTP_SOCKET)
 		return;
-	char url[192], detail[192] = "";
-	const struct fault_info *f = &faults[res->fault];
-	if (t->why->reason == R_NONE || res->fault != HTTP_TLS) {
-		const char *text = res->fault == HTTP_TLS || res->fault == HTTP_GARBAGE ? t->error : "";
-		str_escape(detail, sizeof detail, text, strlen(text));
-		const char *denied = http_header(res, "x-deny-reason");
-		denied = denied ? denied : http_header(res, "x-proxy-error");
-		if (res->connect_status >= 300)
-			str_fmt(detail, sizeof detail, "it answers %d%s%.100s", res->connect_status, denied ? " " : "", denied ? denied : "");
-		why_set(t->why, f->reason, "%s: %s%s%s%s%s%s", http_redact_url(url, sizeof url, t->req->url), f->text,
-		        *detail ? " (" : "", detail, *detail ? ")" : "", *res->issuer ? ", signed by " : "", res->issuer);
-		if (f->status)
-			t->why->status = f->status;
-	}
+	/* A CA file that cannot be used has been named already. */
+	if (res->fault != HTTP_TLS || t->why->reason == R_NONE)
+		say_fault(t);
 }
 
 static void trip_end(struct trip *t)
@@ -863,7 +898,8 @@ static int next_line(struct http_stream *s, char **line, size_t *len)
 {
 	if (s->looked < s->at)
 		s->looked = s->at;
-	char *nl = s->data.len > s->looked ? memchr(s->data.p + s->looked, '\n', s->data.len - s->looked) : NULL;
+	size_t fresh = s->data.len - s->looked;
+	char *nl = fresh ? memchr(s->data.p + s->looked, '\n', fresh) : NULL;
 	if (!nl) {
 		s->looked = s->data.len;
 		return 0;
@@ -889,14 +925,17 @@ static int fds_ready(struct pollfd *fds, int n)
 	return n && poll(fds, (nfds_t)n, 0) > 0;
 }
 
-int http_stream_next(struct http_stream *s, struct pollfd *fds, int n, long long deadline, char **line, size_t *len, struct why *why)
+int http_stream_next(struct http_stream *s, struct pollfd *fds, int n, long long deadline, char **line,
+                     size_t *len, struct why *why)
 {
 	struct curl_waitfd extra[16];
 	if (n > (int)(sizeof extra / sizeof *extra))
 		return why_set(why, R_SYSTEM, "too many descriptors to wait for");
-	for (int i = 0; i < n; i++)
-		extra[i] = (struct curl_waitfd){ .fd = fds[i].fd,
-			.events = (short)((fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) | (fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0)) };
+	for (int i = 0; i < n; i++) {
+		int in = fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0;
+		int out = fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0;
+		extra[i] = (struct curl_waitfd){ .fd = fds[i].fd, .events = (short)(in | out) };
+	}
 	for (;;) {
 		if (next_line(s, line, len))
 			return HTTP_LINE;

@@ -2,11 +2,12 @@
  *
  * LocalAPI: set socket; the connection is dialled and its owner checked by dial_unix, kept and used again.
  * Network: proxies and NO_PROXY come from the environment, the CA from ca, SSL_CERT_FILE, CURL_CA_BUNDLE,
- * NIX_SSL_CERT_FILE or the system, in this order. https stays https on redirects; http only if the URL says so.
+ * NIX_SSL_CERT_FILE or the system, in this order. https stays https on redirects; http only if the URL
+ * says so.
  *
- * A call answers 0 when a whole response came, whatever its status; -1 with *why when none did (res.fault says what
- * kind, for callers with reason words of their own). One process, one thread. After fork the child calls http_forget
- * before anything else here.
+ * A call answers 0 when a whole response came, whatever its status; -1 with *why when none did (res.fault
+ * says what kind, for callers with reason words of their own). One process, one thread. After fork the
+ * child calls http_forget before anything else here.
  */
 #ifndef HTTP_H
 #define HTTP_H
@@ -44,7 +45,8 @@ struct http_req {
 	size_t body_len;
 	long long deadline;
 	size_t max;			/* of the body; 0: 16 MiB, or none with a sink */
-	int (*sink)(void *ctx, const char *, size_t);	/* gets the body of a 2xx instead of res.body; non-zero ends it */
+	/* Gets the body of a 2xx instead of res.body; non-zero ends it. */
+	int (*sink)(void *ctx, const char *, size_t);
 	void *ctx;
 	const char *ca;			/* PEM file; NULL: as above */
 	int stall_s;			/* cut when below 1 KiB/s for so long; 0: only the deadline */
@@ -62,32 +64,41 @@ struct http_res {
 	char issuer[128];		/* who signed the certificate that was not trusted; "" */
 };
 
+/* One request. http_res_free is due after every call, failed ones too. */
 int  http_do(const struct http_req *, struct http_res *, struct why *);
-void http_res_free(struct http_res *);
-const char *http_header(const struct http_res *, const char *name);	/* last one of that name, or NULL; of a refusing proxy too */
-long long http_retry_after(const struct http_res *);	/* ms, from seconds or a date; -1 when not said; at most a day */
+void http_res_free(struct http_res *);		/* body and head; harmless twice */
+
+/* The last header of that name, or NULL; of a refusing proxy too. */
+const char *http_header(const struct http_res *, const char *name);
+long long http_retry_after(const struct http_res *);	/* ms, at most a day; -1 when not said */
 int  http_date(const struct http_res *, long long *unix_s);	/* the server's clock; 0, or -1 */
 
-/* All at once, each until its own deadline or this one. res[i].fault is HTTP_FINE where a response came; why[i] else. Number of those that came. */
+/* All at once, each until its own deadline or this one. How many responses came: res[i].fault is HTTP_FINE
+ * there, why[i] tells the others. */
 int  http_do_many(const struct http_req *, struct http_res *, struct why *, int n, long long deadline);
 
 /* A response that goes on: lines are taken as they come (the IPN bus). Other requests may be made meanwhile.
- * Opens when the head of a 2xx has come; else -1, with the status and body in res. req.max is of one line (0: 16 MiB);
- * req.deadline is for opening only. */
+ * Opens when the head of a 2xx has come; else -1, with the status and body in res. req.max is of one line
+ * (0: 16 MiB); req.deadline is for opening only. */
 struct http_stream;
 struct pollfd;
 int  http_stream_open(struct http_stream **, const struct http_req *, struct http_res *, struct why *);
 enum { HTTP_LINE = 1, HTTP_END = 0, HTTP_FDS = 2 };
-/* HTTP_LINE: *line (NUL-ended, without its newline) is valid until the next call. HTTP_END: the other side ended it.
- * HTTP_FDS: one of the caller's fds is ready, see revents. -1: [deadline], [lost], [too-big]. */
-int  http_stream_next(struct http_stream *, struct pollfd *fds, int n, long long deadline, char **line, size_t *len, struct why *);
-void http_stream_close(struct http_stream *);
+
+/* HTTP_LINE: *line (NUL-ended, without its newline) is valid until the next call. HTTP_END: the other side
+ * ended it. HTTP_FDS: one of the caller's fds (at most 16) is ready, see revents. -1: [deadline], [lost],
+ * [too-big]. */
+int  http_stream_next(struct http_stream *, struct pollfd *fds, int n, long long deadline, char **line,
+                      size_t *len, struct why *);
+void http_stream_close(struct http_stream *);	/* NULL is fine */
 
 /* The URL without user and password, for messages. Returns dst. */
 char *http_redact_url(char *dst, size_t size, const char *url);
-const char *http_proxy(const char *url);	/* the proxy that the environment gives for it, as written; or NULL. NO_PROXY is obeyed. */
-const char *http_ca_file(const char *ca, struct why *);	/* the file that would be used; NULL with why when there is none */
-void http_forget(void);				/* drops every connection, without a word to the other side */
+
+/* The proxy that the environment gives for url, as written there (see http_redact_url), or NULL. */
+const char *http_proxy(const char *url);
+const char *http_ca_file(const char *ca, struct why *);	/* the one that would be used; NULL with why */
+void http_forget(void);			/* drops every connection, without a word to the other side */
 void http_version(char *dst, size_t size);	/* "libcurl/8.14.1 mbedTLS/3.6.6" */
 
 #endif

@@ -43,7 +43,8 @@ int json_next(struct json_iter *);
 
 /* A string, unescaped, into dst: its length; -1 (dst "") when it is no string, does not fit or has a NUL in it. */
 int   json_str(const struct json *, int v, char *dst, size_t size);
-char *json_dup(const struct json *, int v, size_t *len);	/* the same in memory to be freed (len may be NULL; with it, NULs are let through); NULL */
+/* The same in memory to be freed, or NULL. len may be NULL; with it, NULs are let through. */
+char *json_dup(const struct json *, int v, size_t *len);
 int   json_str_eq(const struct json *, int v, const char *);
 int   json_num(const struct json *, int v, long long *out);	/* whole numbers within 64 bits; 0, or -1 */
 int   json_dbl(const struct json *, int v, double *out);
@@ -63,7 +64,8 @@ void json_w_raw(struct buf *, const char *key, const char *, size_t len);
 /* Appends doc to dst with the value at path ("AutoUpdate.Check") set to raw; objects on the way are made,
  * everything else stays byte for byte. raw NULL takes the key out. 0; -1 when something on the way is no object. */
 int json_set(struct buf *dst, const struct json *, const char *path, const char *raw);
-int json_set_keys(struct buf *dst, const struct json *, const char *const *keys, const char *raw);	/* NULL-ended; for keys with dots */
+/* The same for keys with dots in them; NULL-ended. */
+int json_set_keys(struct buf *dst, const struct json *, const char *const *keys, const char *raw);
 
 /* Only some top-level keys of a long line, without tokenising the rest. Absent and null: value.p is NULL.
  * The values are not validated: json_parse each one that is used. 0, or -1 when the line is no object. */

@@ -29,22 +29,26 @@ static void test_unix(const char *dir)
 	struct why why;
 	struct stat st;
 	str_fmt(path, sizeof path, "%s/s", dir);
-	ok(dial_unix(AT_FDCWD, path, NULL, clock_ms() + 500, &why) == -1 && errno == ENOENT && why.reason == R_NOT_UP, "no socket");
+	ok(dial_unix(AT_FDCWD, path, NULL, clock_ms() + 500, &why) == -1 && errno == ENOENT && why.reason == R_NOT_UP,
+	   "no socket");
 	int l = dial_listen_unix(AT_FDCWD, path, &why);
 	ok(l >= 0 && !stat(path, &st) && (st.st_mode & 0777) == 0600, "A15: a socket of mode 0600");
 	int fd = dial_unix(AT_FDCWD, path, NULL, clock_ms() + 500, &why);
-	ok(fd >= 0 && fcntl(fd, F_GETFL) & O_NONBLOCK && fcntl(fd, F_GETFD) & FD_CLOEXEC, "it is dialled, non-blocking, close-on-exec");
+	ok(fd >= 0 && fcntl(fd, F_GETFL) & O_NONBLOCK && fcntl(fd, F_GETFD) & FD_CLOEXEC,
+	   "it is dialled, non-blocking, close-on-exec");
 	pid_t pid;
 	uid_t uid;
 	ok(!dial_peer(fd, &pid, &uid) && pid == getpid() && uid == geteuid(), "who listens");
 	close(fd);
 	ok(dial_listen_unix(AT_FDCWD, path, &why) == -1 && why.reason == R_BUSY, "a live socket is not taken");
 	close(l);
-	ok(dial_unix(AT_FDCWD, path, NULL, clock_ms() + 500, &why) == -1 && errno == ECONNREFUSED && why.reason == R_NOT_UP, "F11: a dead socket");
+	ok(dial_unix(AT_FDCWD, path, NULL, clock_ms() + 500, &why) == -1 && errno == ECONNREFUSED && why.reason == R_NOT_UP,
+	   "F11: a dead socket");
 	l = dial_listen_unix(AT_FDCWD, path, &why);
 	ok(l >= 0, "a dead socket is replaced");
 	struct dial_who other = { .pid = 1 };
-	ok(dial_unix(AT_FDCWD, path, &other, clock_ms() + 500, &why) == -1 && why.reason == R_SOCKET_FOREIGN, "A14: another process");
+	ok(dial_unix(AT_FDCWD, path, &other, clock_ms() + 500, &why) == -1 && why.reason == R_SOCKET_FOREIGN,
+	   "A14: another process");
 	close(l);
 	unlink(path);
 
@@ -63,7 +67,8 @@ static void test_unix(const char *dir)
 	rmdir(deep);
 	str_fmt(path, sizeof path, "%s/f", dir);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
-	ok(dial_listen_unix(AT_FDCWD, path, &why) == -1 && why.reason == R_NOT_OURS, "A9: a file in the way is left alone");
+	ok(dial_listen_unix(AT_FDCWD, path, &why) == -1 && why.reason == R_NOT_OURS,
+	   "A9: a file in the way is left alone");
 	unlink(path);
 	if (geteuid())
 		return;
@@ -79,7 +84,8 @@ static void test_unix(const char *dir)
 	for (int i = 0; i < 200 && stat(path, &st); i++)
 		usleep(10000);
 	usleep(20000);
-	ok(dial_unix(AT_FDCWD, path, NULL, clock_ms() + 500, &why) == -1 && why.reason == R_SOCKET_FOREIGN, "A14: another user");
+	ok(dial_unix(AT_FDCWD, path, NULL, clock_ms() + 500, &why) == -1 && why.reason == R_SOCKET_FOREIGN,
+	   "A14: another user");
 	fd = dial_unix(AT_FDCWD, path, &(struct dial_who){ .uid = 65534 }, clock_ms() + 500, &why);
 	ok(fd >= 0, "unless that user was named");
 	close(fd);
@@ -100,7 +106,8 @@ static void test_tcp(void)
 	ok(fd >= 0, "F9: by name, in whichever family it listens");
 	close(fd);
 	close(l);
-	ok(dial_tcp("127.0.0.1", port, clock_ms() + 1000, &why) == -1 && why.reason == R_REFUSED && errno == ECONNREFUSED, "refused");
+	ok(dial_tcp("127.0.0.1", port, clock_ms() + 1000, &why) == -1 && why.reason == R_REFUSED && errno == ECONNREFUSED,
+	   "refused");
 	ok(dial_tcp("", 1, clock_ms() + 100, &why) == -1 && why.reason == R_UNKNOWN_NAME, "an empty name");
 	l = dial_listen_tcp("::1", 0, &why);
 	if (l >= 0) {
@@ -110,7 +117,8 @@ static void test_tcp(void)
 	}
 	long long from = clock_ms();
 	int rc = dial_tcp("no-such-host.invalid", 1, from + 400, &why);
-	ok(rc == -1 && (why.reason == R_UNKNOWN_NAME || why.reason == R_DEADLINE) && clock_ms() - from < 900, "F9: a lookup ends with its deadline");
+	ok(rc == -1 && (why.reason == R_UNKNOWN_NAME || why.reason == R_DEADLINE) && clock_ms() - from < 900,
+	   "F9: a lookup ends with its deadline");
 }
 
 struct fake { int fd; const char *text; int bytewise, keep; };
@@ -129,7 +137,8 @@ static void *answer(void *arg)
 		if (strstr(head, "\r\n\r\n"))
 			break;
 	}
-	if (!strstr(head, "\r\nConnection: upgrade\r\n") || !strstr(head, "\r\nDial-Host: web\r\n") || !strstr(head, "\r\nDial-Port: 80\r\n"))
+	if (!strstr(head, "\r\nConnection: upgrade\r\n") || !strstr(head, "\r\nDial-Host: web\r\n")
+	    || !strstr(head, "\r\nDial-Port: 80\r\n"))
 		f->text = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
 	for (const char *p = f->text; *p; ) {
 		size_t n = f->bytewise ? 1 : strlen(p);
@@ -173,7 +182,8 @@ static void test_tailnet(void)
 	ok(!ask("HTTP/1.1 200 OK\r\ndial-self: true\r\nDial-Addr: 100.64.0.3:22\r\nContent-Length: 0\r\n\r\n", 0, 1)
 	   && got.self && str_eq(got.addr, "100.64.0.3:22"), "TUN: dial it ourselves");
 	static const struct { const char *text; enum reason reason; } cases[] = {
-		{ "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 66\r\n\r\ndial failure: connect tcp 100.64.0.3:3998: connection was refused\n", R_REFUSED },
+		{ "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 66\r\n\r\n"
+		  "dial failure: connect tcp 100.64.0.3:3998: connection was refused\n", R_REFUSED },
 		{ "HTTP/1.1 502 Bad Gateway\r\n\r\ndial failure: lookup web: no such host\n", R_UNKNOWN_NAME },
 		{ "HTTP/1.1 502 Bad Gateway\r\n\r\nresolve failure: x\n", R_UNKNOWN_NAME },
 		{ "HTTP/1.1 502 Bad Gateway\r\n\r\ndial failure: connect tcp 1.2.3.4:5: operation timed out\n", R_FILTERED },
@@ -181,7 +191,8 @@ static void test_tailnet(void)
 		{ "HTTP/1.1 502 Bad Gateway\r\n\r\n\x1b[31m\n", R_DIAL_FAILED },
 		{ "HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\ndenied", R_API_DENIED },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", R_API_ERROR },
-		{ "SSH-2.0-OpenSSH\r\n", R_API_ERROR }, { "HTTP/1.1 1x1 no\r\n\r\n", R_API_ERROR }, { "HTTP/1.1 101 a\r\nno colon\r\n\r\n", R_API_ERROR },
+		{ "SSH-2.0-OpenSSH\r\n", R_API_ERROR }, { "HTTP/1.1 1x1 no\r\n\r\n", R_API_ERROR },
+		{ "HTTP/1.1 101 a\r\nno colon\r\n\r\n", R_API_ERROR },
 		{ "HTTP/1.1 101 Swi", R_LOST }, { "", R_LOST },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -190,12 +201,14 @@ static void test_tailnet(void)
 			printf("# %s\n", why_got.msg);
 		ok(rc == -1 && why_got.reason == cases[i].reason && !strchr(why_got.msg, 27), reason_word(cases[i].reason));
 	}
-	ok(ask("HTTP/1.1 101 Sw", 0, 1) == -1 && why_got.reason == R_DEADLINE, "a head that never ends has a deadline");
+	ok(ask("HTTP/1.1 101 Sw", 0, 1) == -1 && why_got.reason == R_DEADLINE,
+	   "a head that never ends has a deadline");
 	static char big[20000];
 	memset(big, 'x', sizeof big - 1);
 	memcpy(big, "HTTP/1.1 101 ", 13);
 	ok(ask(big, 0, 0) == -1 && why_got.reason == R_API_ERROR, "A20: an oversize head");
-	ok(dial_tailnet(0, "a b\r\nX: y", 80, 0, &got, &why_got) == -1 && why_got.reason == R_UNKNOWN_NAME, "a name that would be a header");
+	ok(dial_tailnet(0, "a b\r\nX: y", 80, 0, &got, &why_got) == -1 && why_got.reason == R_UNKNOWN_NAME,
+	   "a name that would be a header");
 }
 
 int main(void)

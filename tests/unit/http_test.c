@@ -181,18 +181,23 @@ static void test_local(void)
 	get("/echo", &res, &why);
 	ok(str_eq(http_header(&res, "X-Served"), "2"), "the connection is used again");
 	http_res_free(&res);
-	struct http_req r = { .method = "PATCH", .url = "http://local-tailscaled.sock/echo", .socket = sock, .body = "{\"a\":1}", .body_len = 7,
+	struct http_req r = { .method = "PATCH", .url = "http://local-tailscaled.sock/echo", .socket = sock,
+	                      .body = "{\"a\":1}", .body_len = 7,
 	                      .headers = (const char *[]){ "If-Match: q", NULL }, .deadline = clock_ms() + 1000 };
 	ok(!http_do(&r, &res, &why) && str_starts(buf_cstr(&res.body), "PATCH /echo") && strstr(buf_cstr(&res.body), "If-Match: q")
-	   && strstr(buf_cstr(&res.body), "Content-Type: application/json") && str_ends(buf_cstr(&res.body), "\r\n\r\n{\"a\":1}"), "PATCH with a body");
+	   && strstr(buf_cstr(&res.body), "Content-Type: application/json")
+	   && str_ends(buf_cstr(&res.body), "\r\n\r\n{\"a\":1}"), "PATCH with a body");
 	http_res_free(&res);
-	r = (struct http_req){ .method = "POST", .url = "http://local-tailscaled.sock/echo", .socket = sock, .deadline = clock_ms() + 1000 };
-	ok(!http_do(&r, &res, &why) && strstr(buf_cstr(&res.body), "Content-Length: 0") && !strstr(buf_cstr(&res.body), "Content-Type"), "POST with nothing");
+	r = (struct http_req){ .method = "POST", .url = "http://local-tailscaled.sock/echo", .socket = sock,
+	                        .deadline = clock_ms() + 1000 };
+	ok(!http_do(&r, &res, &why) && strstr(buf_cstr(&res.body), "Content-Length: 0") && !strstr(buf_cstr(&res.body), "Content-Type"),
+	   "POST with nothing");
 	http_res_free(&res);
 	r.method = "DELETE";
 	ok(!http_do(&r, &res, &why) && str_starts(buf_cstr(&res.body), "DELETE "), "DELETE");
 	http_res_free(&res);
-	ok(!get("/403", &res, &why) && res.status == 403 && str_eq(buf_cstr(&res.body), "access denied\n"), "a refusal is an answer");
+	ok(!get("/403", &res, &why) && res.status == 403 && str_eq(buf_cstr(&res.body), "access denied\n"),
+	   "a refusal is an answer");
 	http_res_free(&res);
 	ok(!get("/204", &res, &why) && res.status == 204 && !res.body.len, "204");
 	http_res_free(&res);
@@ -228,7 +233,8 @@ static void test_faults(void)
 	http_res_free(&res);
 	r.socket = sock;
 	r.who.pid = 1;
-	ok(http_do(&r, &res, &why) == -1 && why.reason == R_SOCKET_FOREIGN, "A14: not the process that was expected");
+	ok(http_do(&r, &res, &why) == -1 && why.reason == R_SOCKET_FOREIGN,
+	   "A14: not the process that was expected");
 	http_res_free(&res);
 }
 
@@ -246,24 +252,30 @@ static void test_stream(void)
 	struct pollfd fd = { .fd = p[0], .events = POLLIN };
 	ok(!http_stream_open(&s, &r, &res, &why) && res.status == 200, "a stream opens with its head");
 	http_res_free(&res);
-	ok(http_stream_next(s, &fd, 1, clock_ms() + 1000, &line, &len, &why) == HTTP_LINE && str_eq(line, "{\"a\":1}"), "a line");
-	ok(http_stream_next(s, &fd, 1, clock_ms() + 1000, &line, &len, &why) == HTTP_LINE && str_eq(line, "{\"b\":2}"), "a line in two chunks");
-	ok(http_stream_next(s, &fd, 1, clock_ms() + 20, &line, &len, &why) == -1 && why.reason == R_DEADLINE, "its deadline");
+	ok(http_stream_next(s, &fd, 1, clock_ms() + 1000, &line, &len, &why) == HTTP_LINE && str_eq(line, "{\"a\":1}"),
+	   "a line");
+	ok(http_stream_next(s, &fd, 1, clock_ms() + 1000, &line, &len, &why) == HTTP_LINE && str_eq(line, "{\"b\":2}"),
+	   "a line in two chunks");
+	ok(http_stream_next(s, &fd, 1, clock_ms() + 20, &line, &len, &why) == -1 && why.reason == R_DEADLINE,
+	   "its deadline");
 	close(p[1]);
-	ok(http_stream_next(s, &fd, 1, clock_ms() + 1000, &line, &len, &why) == HTTP_FDS && fd.revents, "the caller's descriptor");
+	ok(http_stream_next(s, &fd, 1, clock_ms() + 1000, &line, &len, &why) == HTTP_FDS && fd.revents,
+	   "the caller's descriptor");
 	ok(!get("/echo", &other, &why), "another request meanwhile");
 	http_res_free(&other);
 	usleep(300000);
 	ok(!get("/echo", &other, &why), "and while lines pile up");
 	http_res_free(&other);
-	ok(http_stream_next(s, NULL, 0, clock_ms() + 1000, &line, &len, &why) == HTTP_LINE && str_eq(line, "{\"c\":3}"), "a later line");
+	ok(http_stream_next(s, NULL, 0, clock_ms() + 1000, &line, &len, &why) == HTTP_LINE && str_eq(line, "{\"c\":3}"),
+	   "a later line");
 	int lines = 0, rc;
 	while ((rc = http_stream_next(s, NULL, 0, clock_ms() + 1000, &line, &len, &why)) == HTTP_LINE)
 		lines += len == 39999;
 	ok(rc == HTTP_END && lines == 200, "8 MB of lines, held back and let go, to the end");
 	http_stream_close(s);
 	r.url = "http://local-tailscaled.sock/403";
-	ok(http_stream_open(&s, &r, &res, &why) == -1 && res.status == 403 && str_eq(buf_cstr(&res.body), "access denied\n"), "a refusal instead of a stream");
+	ok(http_stream_open(&s, &r, &res, &why) == -1 && res.status == 403 && str_eq(buf_cstr(&res.body), "access denied\n"),
+	   "a refusal instead of a stream");
 	http_res_free(&res);
 	r.url = "http://local-tailscaled.sock/hang";
 	r.deadline = clock_ms() + 100;
@@ -286,12 +298,14 @@ static void test_many(void)
 	static struct http_res res[N];
 	static struct why why[N];
 	for (int i = 0; i < N; i++)
-		r[i] = (struct http_req){ .url = i % 10 ? "http://local-tailscaled.sock/echo" : "http://local-tailscaled.sock/hang", .socket = sock };
+		r[i] = (struct http_req){ .url = i % 10 ? "http://local-tailscaled.sock/echo" : "http://local-tailscaled.sock/hang",
+		                        .socket = sock };
 	long long from = clock_ms();
 	int good = http_do_many(r, res, why, N, from + 500);
 	long long ms = clock_ms() - from;
 	printf("# %d answers in %lld ms\n", good, ms);
-	ok(good == N - N / 10 && ms >= 450 && ms < 1500 && res[0].fault == HTTP_TIMEOUT && why[0].reason == R_DEADLINE && res[1].status == 200,
+	ok(good == N - N / 10 && ms >= 450 && ms < 1500 && res[0].fault == HTTP_TIMEOUT
+	   && why[0].reason == R_DEADLINE && res[1].status == 200,
 	   "200 at once, the hung ones to the deadline");
 	for (int i = 0; i < N; i++)
 		http_res_free(&res[i]);
@@ -314,9 +328,12 @@ static void test_network(int port)
 	ok(http_do(&r, &res, &why) == -1 && res.fault != HTTP_FINE, "TLS where there is none");
 	printf("# %d: %s\n", res.fault, why.msg);
 	http_res_free(&res);
-	ok(http_do(&(struct http_req){ .url = "http://127.0.0.1:1/", .deadline = clock_ms() + 2000 }, &res, &why) == -1 && res.fault == HTTP_REFUSED, "refused");
+	ok(http_do(&(struct http_req){ .url = "http://127.0.0.1:1/", .deadline = clock_ms() + 2000 }, &res, &why) == -1
+	   && res.fault == HTTP_REFUSED,
+	   "refused");
 	http_res_free(&res);
-	ok(http_do(&(struct http_req){ .url = "file:///etc/passwd" }, &res, &why) == -1 && res.fault == HTTP_BAD_URL, "no other protocols");
+	ok(http_do(&(struct http_req){ .url = "file:///etc/passwd" }, &res, &why) == -1 && res.fault == HTTP_BAD_URL,
+	   "no other protocols");
 	http_res_free(&res);
 	snprintf(proxy, sizeof proxy, "http://user:secret@127.0.0.1:%d", port);
 	setenv("https_proxy", proxy, 1);
@@ -331,29 +348,34 @@ static void test_network(int port)
 	http_res_free(&res);
 	setenv("HTTP_PROXY", proxy, 1);
 	r.url = "http://plain.example/x";
-	ok(!http_do(&r, &res, &why) && res.via_proxy && str_eq(buf_cstr(&res.body), "proxied"), "HTTP_PROXY in upper case counts");
+	ok(!http_do(&r, &res, &why) && res.via_proxy && str_eq(buf_cstr(&res.body), "proxied"),
+	   "HTTP_PROXY in upper case counts");
 	http_res_free(&res);
 	setenv("REQUEST_METHOD", "GET", 1);
 	ok(!http_proxy("http://plain.example/"), "but not in a CGI program");
 	unsetenv("REQUEST_METHOD");
 	setenv("NO_PROXY", "other.org, .plain.example", 1);
-	ok(!http_proxy("http://plain.example/") && !http_proxy("http://u:p@a.plain.example:80/") && http_proxy("http://xplain.example/"), "NO_PROXY");
+	ok(!http_proxy("http://plain.example/") && !http_proxy("http://u:p@a.plain.example:80/") && http_proxy("http://xplain.example/"),
+	   "NO_PROXY");
 	setenv("https_proxy", "http://127.0.0.1:1", 1);
 	r.url = "https://any.example/";
 	ok(http_do(&r, &res, &why) == -1 && res.fault == HTTP_PROXY_DEAD, "a dead proxy");
 	http_res_free(&res);
 	ok(str_eq(http_redact_url(text, sizeof text, "https://u:p@h:1/x@y"), "https://***@h:1/x@y")
-	   && str_eq(http_redact_url(text, sizeof text, "u:p@h"), "***@h") && str_eq(http_redact_url(text, sizeof text, "http://h/?a@b"), "http://h/?a@b"), "passwords in URLs are not shown");
+	   && str_eq(http_redact_url(text, sizeof text, "u:p@h"), "***@h")
+	   && str_eq(http_redact_url(text, sizeof text, "http://h/?a@b"), "http://h/?a@b"), "passwords in URLs are not shown");
 	setenv("SSL_CERT_FILE", "/nowhere.pem", 1);
 	unsetenv("https_proxy");
-	ok(http_do(&r, &res, &why) == -1 && res.fault == HTTP_TLS && strstr(why.msg, "SSL_CERT_FILE=/nowhere.pem"), "a CA file that is not there is named");
+	ok(http_do(&r, &res, &why) == -1 && res.fault == HTTP_TLS && strstr(why.msg, "SSL_CERT_FILE=/nowhere.pem"),
+	   "a CA file that is not there is named");
 	http_res_free(&res);
 	unsetenv("SSL_CERT_FILE");
 }
 
 int main(void)
 {
-	static const char *const vars[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NIX_SSL_CERT_FILE" };
+	static const char *const vars[] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy",
+		"ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NIX_SSL_CERT_FILE" };
 	char dir[] = "/tmp/http_test.XXXXXX";
 	struct why why;
 	for (size_t i = 0; i < sizeof vars / sizeof *vars; i++)

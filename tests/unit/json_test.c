@@ -91,13 +91,17 @@ static void test_read(void)
 	long long n = 0;
 	double f = 0;
 	ok(!json_parse(&d, text, sizeof text - 1, &why), "a document is read");
-	ok(json_str(&d, json_get(&d, 0, "S"), s, sizeof s) == 10 && !strcmp(s, "a<b\xf0\x9f\x98\x80\xef\xbf\xbd"), "escapes, surrogates, a lone surrogate");
+	ok(json_str(&d, json_get(&d, 0, "S"), s, sizeof s) == 10 && !strcmp(s, "a<b\xf0\x9f\x98\x80\xef\xbf\xbd"),
+	   "escapes, surrogates, a lone surrogate");
 	ok(json_str(&d, json_get(&d, 0, "S"), s, 10) == -1 && !*s, "a string that does not fit is refused");
-	ok(json_get(&d, 0, "N") == -1 && json_find(&d, 0, "N") > 0 && json_get(&d, 0, "none") == -1, "null counts as absent, but for json_find");
+	ok(json_get(&d, 0, "N") == -1 && json_find(&d, 0, "N") > 0 && json_get(&d, 0, "none") == -1,
+	   "null counts as absent, but for json_find");
 	ok(!json_num(&d, json_get(&d, 0, "I"), &n) && n == -9223372036854775807LL - 1, "int64");
-	ok(json_num(&d, json_get(&d, 0, "F"), &n) && !json_dbl(&d, json_get(&d, 0, "F"), &f) && f > 1.4 && f < 1.6, "a fraction is no int64");
+	ok(json_num(&d, json_get(&d, 0, "F"), &n) && !json_dbl(&d, json_get(&d, 0, "F"), &f) && f > 1.4 && f < 1.6,
+	   "a fraction is no int64");
 	ok(json_bool(&d, json_get(&d, 0, "T")) == 1 && json_bool(&d, -1) == -1, "booleans");
-	ok(!json_num(&d, json_at(&d, "O.x.y.1.z"), &n) && n == 7 && json_at(&d, "O.x.q.z") == -1 && json_at(&d, "O.x.y.2") == -1, "a path");
+	ok(!json_num(&d, json_at(&d, "O.x.y.1.z"), &n) && n == 7 && json_at(&d, "O.x.q.z") == -1 && json_at(&d, "O.x.y.2") == -1,
+	   "a path");
 	ok(!json_num(&d, json_get(&d, 0, "D"), &n) && n == 2, "of a key given twice the last counts");
 	ok(json_str(&d, json_get(&d, 0, "Z"), s, sizeof s) == -1, "a NUL in a string is refused");
 	size_t len;
@@ -108,7 +112,8 @@ static void test_read(void)
 	int members = 0;
 	for (struct json_iter i = json_each(&d, 0); json_next(&i); )
 		members++;
-	ok(members == 10 && json_count(&d, 0) == 10 && json_count(&d, json_at(&d, "O.x.y")) == 2, "members are walked");
+	ok(members == 10 && json_count(&d, 0) == 10 && json_count(&d, json_at(&d, "O.x.y")) == 2,
+	   "members are walked");
 	struct slice raw = json_raw(&d, json_at(&d, "O.x.y.1"));
 	ok(slice_eq(raw, "{\"z\":7}"), "raw text");
 	json_free(&d);
@@ -129,7 +134,8 @@ static void test_write(void)
 	json_w_raw(&b, "r", "[1]", 3);
 	json_w_str(&b, "z", NULL);
 	json_w_end(&b, '}');
-	ok(!strcmp(buf_cstr(&b), "{\"a\":\"x\\n\\\"\",\"n\":-5,\"l\":[true,\"{\",{}],\"r\":[1],\"z\":null}"), "what is written");
+	ok(!strcmp(buf_cstr(&b), "{\"a\":\"x\\n\\\"\",\"n\":-5,\"l\":[true,\"{\",{}],\"r\":[1],\"z\":null}"),
+	   "what is written");
 	buf_free(&b);
 }
 
@@ -150,19 +156,22 @@ static int sets(const char *text, const char *path, const char *raw, const char 
 
 static void test_set(void)
 {
-	ok(sets("{ \"a\" : 1 , \"b\":2}\n", "a", "\"x\"", "{ \"a\" : \"x\" , \"b\":2}\n"), "a value is replaced, the rest is verbatim");
+	ok(sets("{ \"a\" : 1 , \"b\":2}\n", "a", "\"x\"", "{ \"a\" : \"x\" , \"b\":2}\n"),
+	   "a value is replaced, the rest is verbatim");
 	ok(sets("{}", "a.b.c", "1", "{\"a\":{\"b\":{\"c\":1}}}"), "objects on the way are made");
 	ok(sets("{\"a\":{\"z\":0}}", "a.b", "true", "{\"a\":{\"b\":true,\"z\":0}}"), "a member is added");
 	ok(sets("{\"a\":null}", "a.b", "1", "{\"a\":{\"b\":1}}"), "null on the way becomes an object");
 	ok(sets("{\"a\":1,\"b\":2,\"a\":3}", "a", NULL, "{\"b\":2}"), "a key is taken out wherever it is");
 	ok(sets("{\"a\":1}", "q.r", NULL, "{\"a\":1}"), "taking out what is not there changes nothing");
-	ok(sets("{\"a\":1}", "a.b", "1", NULL) && sets("[]", "a", "1", NULL), "a scalar or array on the way is refused");
+	ok(sets("{\"a\":1}", "a.b", "1", NULL) && sets("[]", "a", "1", NULL),
+	   "a scalar or array on the way is refused");
 }
 
 static void test_top(void)
 {
 	struct json_want want[] = { { .key = "State" }, { .key = "ErrMessage" }, { .key = "Health" }, { .key = "none" } };
-	static const char line[] = "{\"Version\":\"1\",\"NetMap\":{\"State\":9,\"x\":[\"}\",\"\\\"\"]},\"State\": 6 ,\"ErrMessage\":null,\"Health\":{\"Warnings\":{}}}";
+	static const char line[] = "{\"Version\":\"1\",\"NetMap\":{\"State\":9,\"x\":[\"}\",\"\\\"\"]},"
+	                           "\"State\": 6 ,\"ErrMessage\":null,\"Health\":{\"Warnings\":{}}}";
 	ok(!json_top(line, sizeof line - 1, want, 4) && slice_eq(want[0].value, "6") && !want[1].value.p
 	   && slice_eq(want[2].value, "{\"Warnings\":{}}") && !want[3].value.p, "top-level keys of a bus line");
 	int taken = 0;
@@ -200,17 +209,22 @@ static int scan(const char *text, const char *key, size_t step, struct seen *see
 
 static void test_scan(void)
 {
-	static const char text[] = " {\"n\":{\"devices\":[9]},\"s\":\"a]}\\\"\",\"devices\":[ {\"a\":\"}\\\\\"}, 12,\"x\\\"y\" ,[[]],null],\"z\":-1.5} ";
+	static const char text[] = " {\"n\":{\"devices\":[9]},\"s\":\"a]}\\\"\","
+	                           "\"devices\":[ {\"a\":\"}\\\\\"}, 12,\"x\\\"y\" ,[[]],null],\"z\":-1.5} ";
 	struct seen seen;
 	int good = 1;
 	for (size_t step = 1; step < sizeof text; step++)
 		good &= !scan(text, "devices", step, &seen) && seen.n == 5 && seen.bytes == 11 + 2 + 6 + 4 + 4;
 	ok(good, "elements of an array, in chunks of every size");
-	ok(!scan("{\"Self\":{},\"Peer\":{\"k1\":{\"a\":1},\"k2\":{}}}", "Peer", 3, &seen) && seen.n == 2 && !strcmp(seen.names, "k1k2"), "members of an object with their names");
+	ok(!scan("{\"Self\":{},\"Peer\":{\"k1\":{\"a\":1},\"k2\":{}}}", "Peer", 3, &seen) && seen.n == 2 && !strcmp(seen.names, "k1k2"),
+	   "members of an object with their names");
 	ok(!scan("[1,2,3]", NULL, 1, &seen) && seen.n == 3, "the document itself");
-	ok(!scan("{\"devices\":null}", "devices", 4, &seen) && !seen.n && !scan("{}", "devices", 4, &seen), "null or missing: no elements");
-	static const char *const bad[] = { "{\"devices\":[1", "{\"devices\":[1]", "{\"devices\":5}", "[1]", "{\"devices\":[1}}", "{\"devices\":[1]]", "{\"devices\":[1,]}",
-		"{\"devices\":[1]}x", "{\"devices\":[{]}", "{\"devices\":[[}]]}", "{\"a\":1 \"devices\":[]}", "" , "{\"devices\" [1]}", "{\"devices\":[tru]}" };
+	ok(!scan("{\"devices\":null}", "devices", 4, &seen) && !seen.n && !scan("{}", "devices", 4, &seen),
+	   "null or missing: no elements");
+	static const char *const bad[] = { "{\"devices\":[1", "{\"devices\":[1]", "{\"devices\":5}", "[1]",
+		"{\"devices\":[1}}", "{\"devices\":[1]]", "{\"devices\":[1,]}",
+		"{\"devices\":[1]}x", "{\"devices\":[{]}", "{\"devices\":[[}]]}",
+		"{\"a\":1 \"devices\":[]}", "" , "{\"devices\" [1]}", "{\"devices\":[tru]}" };
 	int taken = 0;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		for (size_t step = 1; step < 9; step++)

@@ -334,7 +334,8 @@ static void test_pair_ends(void)
 		exit(1);
 	close(out[0]);
 	int null = open("/dev/null", O_RDONLY);
-	ok(!relay_pair(null, out[1], stream[1], NULL, 0, RELAY_NO_HALF, &c, &why) && c.near_gone, "a closed stdout is an end");
+	ok(!relay_pair(null, out[1], stream[1], NULL, 0, RELAY_NO_HALF, &c, &why) && c.near_gone,
+	   "a closed stdout is an end");
 	close(in[0]), close(out[1]), close(stream[0]), close(stream[1]);
 
 	pair(stream, 0);
@@ -358,7 +359,8 @@ static void test_pair_ends(void)
 	pair(stream, 1);
 	if (write(stream[0], "x", 1) != 1)
 		exit(1);
-	ok(relay_pair(null, full, stream[1], NULL, 0, 0, &c, &why) == -1 && why.reason == R_OUTPUT, "a full disk is [output]");
+	ok(relay_pair(null, full, stream[1], NULL, 0, 0, &c, &why) == -1 && why.reason == R_OUTPUT,
+	   "a full disk is [output]");
 	close(stream[0]), close(stream[1]);
 	pair(stream, 0);
 	close(stream[0]);
