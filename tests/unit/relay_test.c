@@ -372,7 +372,7 @@ int main(int argc, char **argv)
 {
 	size_t big = argc > 1 ? (size_t)atol(argv[1]) << 20 : 16 << 20;
 	signal(SIGPIPE, SIG_IGN);
-	alarm(120);
+	alarm(argc > 1 ? 600 : 120);
 	test_many();
 	test_bulk(0, big, 0);
 	test_bulk(1, big, 0);
