@@ -71,6 +71,21 @@ void secret_blot(char *text)
 	}
 }
 
+void secret_blot_shapes(char *text)
+{
+	static const char *const keys[] = {"tskey-", "hskey-"};
+	for (int i = 0; i < 2; i++)
+		for (char *p = text; (p = strstr(p, keys[i])); )
+			for (p += 6; (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || *p == '-' || *p == '_'; p++)
+				*p = '*';
+	for (char *p = text; (p = strstr(p, "://")); ) {
+		p += 3;
+		char *at = memrchr(p, '@', strcspn(p, "/?# \t\n\"'<>"));
+		if (at)
+			memset(p, '*', at - p);
+	}
+}
+
 int secret_looks_literal(const char *src)
 {
 	return strstr(src, "tskey-") || strstr(src, "hskey-") || (strlen(src) >= 32 && strspn(src, "0123456789abcdef") == strlen(src));

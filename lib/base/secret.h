@@ -21,6 +21,7 @@ int  secret_get(struct secret *, const char *src, struct why *);
 int  secret_set(struct secret *, const char *text, size_t len);	/* a copy; for what came from a config file */
 void secret_free(struct secret *);			/* zeroes */
 void secret_blot(char *text);				/* known secrets (8 bytes or more) in text become *** in place */
+void secret_blot_shapes(char *text);			/* in place: what has a key's shape, user and password in a URL */
 int  secret_looks_literal(const char *src);		/* somebody typed the key itself */
 void secret_no_core(void);				/* this process leaves no core and cannot be read by ptrace of others */
 

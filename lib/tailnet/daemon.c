@@ -47,8 +47,15 @@ static const char *first_of(const char *a, const char *b)
 	return v && *v ? v : NULL;
 }
 
+/* As Go has it: this machine itself is never asked through a proxy. */
 const char *daemon_proxy(const char *url)
 {
+	const char *host = strstr(url, "://");
+	host = host ? host + 3 : url;
+	size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
+	struct slice name = {host, n};
+	if (slice_eq(name, "localhost") || slice_eq(name, "[::1]") || (str_starts(host, "127.") && strspn(host, "0123456789.") == n))
+		return NULL;
 	return http_proxy(url);
 }
 
@@ -155,12 +162,27 @@ static int prepare_limits(struct limits *l, const struct ws *ws, const char *tai
 
 /* ---- its log ---- */
 
+/* Ours and a plain file: a fifo would make us wait for ever, and what is linked elsewhere is not ours to cut. */
+static int open_plain(const struct ws *ws, int flags, struct why *why)
+{
+	struct stat st;
+	int fd = openat(ws->dir, "tailscaled.log", flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd < 0 && (errno == ELOOP || errno == ENXIO))
+		return why_set(why, R_NOT_OURS, "%s/tailscaled.log: not a plain file", ws->name);
+	if (fd < 0)
+		return why_errno(why, "open %s/tailscaled.log:", ws->name);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink < 2)
+		return fd;
+	close(fd);
+	return why_set(why, R_NOT_OURS, "%s/tailscaled.log: not a plain file", ws->name);
+}
+
 static int open_log(struct ws *ws, long long *start, struct why *why)
 {
 	daemon_cut_log(ws);
-	int fd = openat(ws->dir, "tailscaled.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open_plain(ws, O_WRONLY | O_CREAT | O_APPEND, why);
 	if (fd < 0)
-		return why_errno(why, "open tailscaled.log:");
+		return -1;
 	*start = lseek(fd, 0, SEEK_END);
 	return fd;
 }
@@ -168,8 +190,9 @@ static int open_log(struct ws *ws, long long *start, struct why *why)
 void daemon_cut_log(const struct ws *ws)
 {
 	struct stat st;
-	int fd = openat(ws->dir, "tailscaled.log", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > LOG_MAX) {
+	struct why ignored;
+	int fd = open_plain(ws, O_RDWR, &ignored);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > LOG_MAX) {
 		/* in place: the daemon holds the file open for appending */
 		char *keep = xalloc(LOG_KEEP);
 		ssize_t n = pread(fd, keep, LOG_KEEP, st.st_size - LOG_KEEP);
@@ -207,12 +230,14 @@ char *daemon_last_words(const struct ws *ws, long long start, int lines, char *d
 	struct stat st;
 	char *text = xalloc(TAIL + 1);
 	const char *kept[8];
-	int n = 0, fd = openat(ws->dir, "tailscaled.log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct why ignored;
+	int n = 0, fd = open_plain(ws, O_RDONLY, &ignored);
 	*dst = 0;
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > start) {
 		long long from = st.st_size - TAIL > start ? st.st_size - TAIL : start;
 		ssize_t got = pread(fd, text, TAIL, from);
 		text[got > 0 ? got : 0] = 0;
+		secret_blot_shapes(text);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -319,8 +344,6 @@ static int wait_socket(const struct ws *ws, struct daemon *d, int watch, long lo
 static void fill_run(struct ws *ws, const struct proc_child *child, const char *tailscaled, const struct limits *l)
 {
 	struct ws_run *r = &ws->run;
-	char node_id[sizeof r->node_id];
-	str_copy(node_id, sizeof node_id, r->node_id);
 	memset(r, 0, sizeof *r);
 	r->daemon = child->id;
 	r->phase = WS_SPAWNED;
@@ -424,7 +447,7 @@ static int uses_same(const char *name, void *ctx)
 	return same;
 }
 
-static int check_shared(const struct ws_root *root, const struct ws *ws, struct why *why)
+int daemon_check_shared(const struct ws_root *root, const struct ws *ws, struct why *why)
 {
 	struct shared s = {.root = root, .ws = ws};
 	if (!*ws->spec.node_dir && !*ws->spec.socket && str_eq(ws->name, ws->spec.hostname))
@@ -444,7 +467,7 @@ int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, in
 	struct proc_child child = {.pidfd = -1};
 	int watch = -1, rc = -1;
 	*d = (struct daemon){.pidfd = -1};
-	if (check_shared(root, ws, why) < 0 || release_tailscaled(tailscaled, sizeof tailscaled, why) < 0
+	if (daemon_check_shared(root, ws, why) < 0 || release_tailscaled(tailscaled, sizeof tailscaled, why) < 0
 		|| ws_node_dir(root, ws, 1, node, why) < 0 || set_api(root, ws, 1, d, &sock, why) < 0
 		|| prepare_limits(&l, ws, tailscaled, node, sock.dir, needs, n, why) < 0)
 		return -1;
