@@ -76,10 +76,13 @@ $(B)/gen/licenses.o: $(B)/gen/licenses.c
 	$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
 
 $(B)/main.o: $(B)/gen/versions.h
+PREREQS_aarch64 = cross
+PREREQS_asan = fuzz
 DEPS = $(addprefix deps/,build Makefile recipes deps.lock mbedtls_config.h)
 ifneq ($(origin SYSROOT),command line)
 $(B)/sysroot.mk: $(DEPS) $(addsuffix /flags.mk,$(SYSROOT))
 	@mkdir -p $(@D)
+	@scripts/prereqs build $(PREREQS_$(ARCH))
 	@s=$$(deps/build $(ARCH)) && { echo "SYSROOT := $$s"; cat "$$s/flags.mk"; } >$@.new
 	@mv $@.new $@
 %/flags.mk: ;
@@ -109,8 +112,16 @@ build/asan/fuzz/%: tests/fuzz/%.c $(B)/libmoorbox.a
 
 unit: $(UNIT)
 fuzzers: $(FUZZ)
-test: all unit
-	tests/run
+# All of it: for this machine, for aarch64 under emulation, and under the sanitizers. Without Go there is no lab, and
+# what needs one is skipped with a line that says so.
+test:
+	@scripts/prereqs build cross test fuzz
+	@$(MAKE) --no-print-directory all unit
+	@$(MAKE) --no-print-directory ARCH=aarch64 all unit
+	@$(MAKE) --no-print-directory ARCH=asan all unit fuzzers
+	@! scripts/prereqs lab || tests/lab/lab build >/dev/null
+	@scripts/lint
+	@tests/run
 lint:
 	@scripts/lint
 asan:
@@ -127,14 +138,17 @@ $(B)/single/%: applets/%.c main.c $(B)/libmoorbox.a
 	@$(CC) -I$@.gen $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ main.c $< $(B)/libmoorbox.a $(DEPS_LIBS)
 	@$(STRIP) -s $@ && rm -rf $@.gen && ls -l $@ | awk '{ print $$5 "\t$*" }'
 bench soak: all
+	@scripts/prereqs build test $(filter bench,$@)
 	tests/$@/run
-demo: all
-	scripts/demo
+demo:
+	@scripts/prereqs build test
+	@$(MAKE) --no-print-directory all
+	@scripts/demo
 fuzz:
 	$(MAKE) ARCH=asan fuzzers
 	tests/fuzz/run $(or $(SEC),60)
 prereqs:
-	scripts/prereqs all
+	scripts/prereqs build cross test fuzz bench lab
 install: all
 	DESTDIR='$(DESTDIR)' ./install.sh --prefix '$(PREFIX)' --from ./moorbox
 dist: gen/.done
