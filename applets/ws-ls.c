@@ -9,15 +9,15 @@
  * --state STATE  only those in this state: up, starting, login, approval, expired, offline, down, dead, hung, orphan, elsewhere
  * -t, --timeout DUR  wait at most DUR for a tailscaled to answer (default 2); one that does not is hung
  *
- * In a pipe: names only, one a line, so that `ws-ls | xargs ws-down` is right; they come from the directories, nobody is asked. On a
- * terminal, and with -l, -j or --state, each tailscaled is asked, all at once.
+ * In a pipe: names only, one a line, so that `ws-ls | xargs ws-down` is right; they come from the directories, nobody is
+ * asked. On a terminal, and with -l, -j or --state, each tailscaled is asked, all at once.
  *
  * Columns of -l: name state hostname dns-name ip mode inbound confined version since node-id netns forwards.
  * inbound is landlock or pasta (just the ports of -i), open, or closed. since is when its tailscaled was started.
  *
- * States: up; starting (no relay yet); login, approval (somebody has to act); expired (its node key); offline (the control server does not
- * hear it or does not know it any more); down (kept, stopped); dead (its tailscaled is gone); hung (it does not answer); orphan (its
- * network namespace is gone); elsewhere (another machine's).
+ * States: up; starting (no relay yet); login, approval (somebody has to act); expired (its node key); offline (the control
+ * server does not hear it or does not know it any more); down (kept, stopped); dead (its tailscaled is gone); hung (it does
+ * not answer); orphan (its network namespace is gone); elsewhere (another machine's).
  *
  * exit: 0 listed, 1 a NAME is not there, 2 usage
  * example: ws-ls --state dead | xargs ws-down
@@ -189,7 +189,9 @@ int ws_ls_main(char **argv)
 		}
 	if (o.cmd)
 		opt_usage("no command can follow");
-	static const char *const states[] = {"up", "starting", "login", "approval", "expired", "offline", "down", "dead", "hung", "orphan", "elsewhere"};
+	static const char *const states[] = {
+		"up", "starting", "login", "approval", "expired", "offline", "down", "dead", "hung", "orphan", "elsewhere",
+	};
 	int known = !want;
 	for (size_t i = 0; !known && i < sizeof states / sizeof *states; i++)
 		known = str_eq(want, states[i]);

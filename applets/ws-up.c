@@ -5,7 +5,8 @@
  *
  * -k, --key SRC  auth key to join with: env:NAME, file:PATH, fd:N or - (stdin)
  * -t, --timeout DUR  give up after DUR: 30, 15m, 1h (default 60 s; 10 min with --login)
- * -i, --inbound PORTS  what of this machine's loopback the tailnet may reach: none (default), all, or TCP ports such as 22,3000-3010
+ * -i, --inbound PORTS  what of this machine's loopback the tailnet may reach: none (default), all, or TCP ports such as
+ *   22,3000-3010
  * --ready HOST:PORT  up means that this port of the tailnet answers as well; may be repeated
  * --keep  keep the node registered while it is stopped; its state stays on disk
  * --ephemeral  the opposite, and the default: the node goes when the workspace goes
@@ -30,8 +31,8 @@
  * -v, --verbose  say each step
  *
  * Starts a tailscaled of the workspace's own, joins, and prints one record: name, host name, DNS name, IP address, mode.
- * Up already: the same record, at once; options that are not given stay as they were. The node is ephemeral: ws-down, or its end, removes it from the
- * tailnet; --keep makes one that rejoins with the same identity and needs no key then.
+ * Up already: the same record, at once; options that are not given stay as they were. The node is ephemeral: ws-down, or its
+ * end, removes it from the tailnet; --keep makes one that rejoins with the same identity and needs no key then.
  *
  * Without -i nothing comes in. -i PORTS opens just those TCP ports of 127.0.0.1, held to by Landlock; -i all opens every TCP and
  * UDP port of it, and says which are listening. tailscaled is confined: it writes below its own directory only.
@@ -77,6 +78,7 @@
 #include "str.h"
 #include "workspace.h"
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -286,8 +288,11 @@ static void names(struct up *u, const char *name, char clean[static WS_LABEL])
 		die_why(&why);
 	err_subject = clean;
 	str_fmt(whole, sizeof whole, "%s%s", u->set.prefix, clean);
-	if (ws_clean_name(*u->set.hostname ? u->set.hostname : whole, u->spec.hostname, &why) < 0)
-		die_why(&why);
+	if (ws_clean_name(*u->set.hostname ? u->set.hostname : whole, u->spec.hostname, &why) == 0)
+		return;
+	if (*u->set.hostname)
+		die(R_BAD_NAME, "TS_HOSTNAME: %s", why.msg);
+	die_why(&why);
 }
 
 /* ---- what is there ---- */
@@ -349,6 +354,12 @@ static void undo(struct up *u, int was_kept)
 		tidy(u, 1, &ignored);
 }
 
+/* A daemon that waits for somebody is left to wait, unless a signal asked for its end. */
+static int waits(const struct why *why)
+{
+	return (why->reason == R_APPROVAL || why->reason == R_LOGIN) && !clock_cancelled();
+}
+
 /* ---- the record ---- */
 
 static void print(struct up *u)
@@ -391,19 +402,43 @@ static void warn_open(void)
 
 /* ---- up ---- */
 
+static int has_name(const struct node_status *st, const char *hostname)
+{
+	size_t n = strcspn(st->dns_name, ".");
+	return !n || (n == strlen(hostname) && !strncmp(st->dns_name, hostname, n));
+}
+
+struct holder { const char *name, *id; int other; };
+
+static int look_for_holder(const struct peer *p, void *ctx)
+{
+	struct holder *h = ctx;
+	h->other |= str_eq(p->name, h->name) && !str_eq(p->id, h->id);
+	return 0;
+}
+
+/* Is the name with the node id, as far as the tailnet shows it to us? */
+static int still_holds(struct up *u, const char *id)
+{
+	struct holder h = {u->ws.spec.hostname, id, 0};
+	struct node_status st;
+	struct why ignored;
+	return localapi_peers(&u->daemon.api, &st, look_for_holder, &h, u->deadline, &ignored) < 0 || !h.other;
+}
+
 /* The tailnet's name for us, and whether it is the one that was asked for. */
 static int check_name(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
 	char held[64];
-	size_t n = strcspn(u->st.dns_name, ".");
-	if (!n || ws->spec.any_name || (n == strlen(ws->spec.hostname) && !strncmp(u->st.dns_name, ws->spec.hostname, n)))
+	int n = strcspn(u->st.dns_name, ".");
+	if (ws->spec.any_name || has_name(&u->st, ws->spec.hostname))
 		return 0;
-	if (ws_lease_find(&u->root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, u->st.id)) {
-		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s", (int)n, u->st.dns_name, held, ws->spec.hostname);
+	if (ws_lease_find(&u->root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, u->st.id) && still_holds(u, held)) {
+		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s", n, u->st.dns_name, held, ws->spec.hostname);
 		return why_hint(why, "wait until the control server removes it, or: ws-up --api SRC %s (or --any-name)", ws->name);
 	}
-	why_set(why, R_NAME_TAKEN, "the tailnet gave the name %.*s: another node has %s", (int)n, u->st.dns_name, ws->spec.hostname);
+	why_set(why, R_NAME_TAKEN, "the tailnet gave the name %.*s: another node has %s", n, u->st.dns_name, ws->spec.hostname);
 	return why_hint(why, "remove the other node, choose another name, or: ws-up --any-name %s", ws->name);
 }
 
@@ -475,9 +510,11 @@ static int join(struct up *u, const char *key, int resume, struct why *why)
 			.ssh = ws->spec.ssh, .accept_routes = ws->spec.accept_routes,
 		},
 	};
-	ws->run.phase = WS_JOINING;
-	if (ws_save_run(ws, why) < 0)
-		return -1;
+	if (!u->found_up) {
+		ws->run.phase = WS_JOINING;
+		if (ws_save_run(ws, why) < 0)
+			return -1;
+	}
 	verbose("joining %s as %s", ws->spec.control, ws->spec.hostname);
 	return join_run(&j, &u->st, u->deadline, why);
 }
@@ -508,14 +545,17 @@ static int fresh(struct up *u, struct why *why)
 		ws->spec.nderp = ws_derp_recall(&u->root, ws->spec.control, ws->spec.derp, WS_DERPS);
 	u->nneeds = inbound_needs(&ws->spec, daemon_proxy(ws->spec.control), u->needs, NEEDS_MAX);
 	if (daemon_proxy(ws->spec.control))
-		verbose("the control server is reached through the proxy %s", http_redact_url(proxy, sizeof proxy, daemon_proxy(ws->spec.control)));
+		verbose("the control server is reached through the proxy %s",
+			http_redact_url(proxy, sizeof proxy, daemon_proxy(ws->spec.control)));
 	/* a kept node that is logged in needs no key; then a missing one is no error */
 	int key_rc = u->login && !u->key_src ? 0 : settings_key(&u->set, u->key_src, &key, why);
 	if (key_rc < 0 && !(was_kept && why->reason == R_NO_KEY)) {
 		undo(u, was_kept);
 		return -1;
 	}
-	int rc = free_name(u, why);
+	int rc = daemon_check_shared(&u->root, ws, why);
+	if (!rc)
+		rc = free_name(u, why);
 	if (!rc)
 		rc = ws_save_spec(ws, why);
 	if (!rc)
@@ -527,9 +567,44 @@ static int fresh(struct up *u, struct why *why)
 	secret_free(&key);
 	if (!rc)
 		rc = finish(u, why);
-	if (rc < 0 && why->reason != R_APPROVAL && why->reason != R_LOGIN)
+	if (rc < 0 && !waits(why))
 		undo(u, was_kept);
 	return rc;
+}
+
+/* Live, without a new start: the host name, and whether routes are used. */
+static int change(struct up *u, struct why *why)
+{
+	enum { RENAME_MS = 3000, LOOK_MS = 20 };
+	const struct localapi *api = &u->daemon.api;
+	struct ws_spec *s = &u->ws.spec;
+	char patch[256], old[sizeof u->st.dns_name];
+	int renamed = !str_eq(s->hostname, u->spec.hostname);
+	if (!renamed && s->accept_routes == u->spec.accept_routes)
+		return 0;
+	str_fmt(patch, sizeof patch, "{\"Hostname\":\"%s\",\"HostnameSet\":true,\"RouteAll\":%s,\"RouteAllSet\":true}",
+		u->spec.hostname, u->spec.accept_routes ? "true" : "false");
+	if (localapi_patch(api, patch, u->deadline, why) < 0)
+		return -1;
+	struct ws_spec was = *s;
+	str_copy(s->hostname, sizeof s->hostname, u->spec.hostname);
+	s->accept_routes = u->spec.accept_routes;
+	/* the new DNS name comes with the next netmap; a control server that gives none leaves the old one */
+	str_copy(old, sizeof old, u->st.dns_name);
+	long long until = clock_ms() + RENAME_MS;
+	while (renamed && str_eq(u->st.dns_name, old) && !has_name(&u->st, s->hostname) && !clock_passed(until) && !clock_passed(u->deadline)) {
+		poll(NULL, 0, LOOK_MS);
+		if (localapi_status(api, &u->st, u->deadline, why) < 0)
+			return -1;
+	}
+	if (renamed && !str_eq(u->st.dns_name, old) && check_name(u, why) < 0) {
+		struct why ignored;
+		*s = was;
+		str_fmt(patch, sizeof patch, "{\"Hostname\":\"%s\",\"HostnameSet\":true}", was.hostname);
+		localapi_patch(api, patch, u->deadline, &ignored);
+		return -1;
+	}
+	return ws_save_spec(&u->ws, why) < 0 || note_node(u, why) < 0 ? -1 : ws_lease_add(&u->root, &u->ws, why);
 }
 
 /* One that runs: up already, or waiting, or left half-way by a ws-up that was killed. 1 when it has to be started anew. */
@@ -549,27 +624,18 @@ static int resume(struct up *u, struct why *why)
 	}
 	u->found_up = ws->run.phase == WS_UP;
 	u->nneeds = inbound_needs(&ws->spec, daemon_proxy(ws->spec.control), u->needs, NEEDS_MAX);
-	int waits = u->st.state == NODE_NEEDS_APPROVAL || u->st.state == NODE_STARTING || *u->st.auth_url;
-	if (u->st.state != NODE_RUNNING && !waits)
+	int has_key = u->key_src || *u->set.key_src;	/* one that came after --login was tried */
+	int can_wait = u->st.state == NODE_NEEDS_APPROVAL || u->st.state == NODE_STARTING || (*u->st.auth_url && (u->login || !has_key));
+	if (option || (u->st.state != NODE_RUNNING && !can_wait))
 		return 1;	/* logged out, expired, stopped, or killed before it had joined */
-	if (option)
-		return 1;
-	if (u->st.state != NODE_RUNNING && join(u, NULL, 1, why) < 0)
-		return -1;
-	if (!u->found_up || ws->run.phase != WS_UP)
-		return finish(u, why);
-	if (!str_eq(ws->spec.hostname, u->spec.hostname) || ws->spec.accept_routes != u->spec.accept_routes) {
-		char patch[256];
-		str_fmt(patch, sizeof patch, "{\"Hostname\":\"%s\",\"HostnameSet\":true,\"RouteAll\":%s,\"RouteAllSet\":true}",
-			u->spec.hostname, u->spec.accept_routes ? "true" : "false");
-		if (localapi_patch(&u->daemon.api, patch, u->deadline, why) < 0)
-			return -1;
-		str_copy(ws->spec.hostname, sizeof ws->spec.hostname, u->spec.hostname);
-		ws->spec.accept_routes = u->spec.accept_routes;
-		if (ws_save_spec(ws, why) < 0)
-			return -1;
-	}
-	return wait_ready(u, why);
+	int rc = u->st.state == NODE_RUNNING ? 0 : join(u, NULL, 1, why);
+	if (u->found_up)
+		return rc < 0 || change(u, why) < 0 ? -1 : wait_ready(u, why);
+	if (!rc)
+		rc = finish(u, why);
+	if (rc < 0 && !waits(why))
+		undo(u, 1);
+	return rc;
 }
 
 static int bring_up(struct up *u, const char *name, struct why *why)
@@ -629,6 +695,7 @@ static void take_down(struct up *u, const char *name)
 {
 	struct why why = {0};
 	struct leave l = {0};
+	clock_uncancel();	/* another signal must not leave it half-way */
 	long long deadline = clock_ms() + 10000;
 	if (ws_open(&u->root, name, WS_LOCK, deadline, &u->ws, &why) < 0) {
 		if (why.reason != R_NO_WORKSPACE)	/* somebody was quicker */
@@ -659,26 +726,26 @@ int ws_up_main(char **argv)
 	}
 	clock_cancel_on_signals();
 	int rc = bring_up(&u, clean, &why), sig = clock_cancelled();
-	clock_default_signals();
 	if (rc < 0 && u.optional && why.reason == R_NO_KEY) {
+		clock_default_signals();
 		say("not joined: %s", why.msg);
 		return run_command(&u, 0);
 	}
-	if (rc < 0 && sig && why.reason != R_APPROVAL && why.reason != R_LOGIN)
-		why_set(&why, R_INTERRUPTED, "ended by %s; nothing of it is left", sig == SIGINT ? "SIGINT" : sig == SIGHUP ? "SIGHUP" : "SIGTERM");
-	if (rc < 0) {
-		int status = warn_why(&why);
-		return u.cmd ? EXIT_CMD : status;
-	}
-	if (!u.cmd) {
+	int joined = rc >= 0;
+	if (sig && (!joined || u.cmd))
+		rc = why_set(&why, R_INTERRUPTED, "ended by %s%s", sig == SIGINT ? "SIGINT" : sig == SIGHUP ? "SIGHUP" : "SIGTERM",
+			u.found_up ? "" : "; nothing of it is left");
+	if (rc >= 0 && !u.cmd) {
 		print(&u);
 		return EXIT_DONE;
 	}
 	ws_close(&u.ws);	/* the lock is not held while CMD runs */
-	if (u.out.mode == REC_JSON)
+	if (rc >= 0 && u.out.mode == REC_JSON)
 		print(&u);
-	int status = run_command(&u, 1);
-	if (!u.found_up)
+	int status = rc >= 0 ? run_command(&u, 1) : u.cmd ? EXIT_CMD : why.status;
+	if (u.cmd && joined && !u.found_up)
 		take_down(&u, clean);
+	if (rc < 0)
+		warn_why(&why);
 	return status;
 }

@@ -10,14 +10,16 @@
 /* A directory of ours: every missing part is made 0700; the last one must be a real directory, owned by us,
  * not writable by others, else [not-ours]. Returns its descriptor, or -1. Symlinks above it are followed. */
 int file_dir(const char *path, struct why *);
-int file_dir_at(int dir, const char *name, int create, struct why *);	/* one part, the same checks; -1 with ENOENT: [no-workspace] */
+/* One part, the same checks; not there: [no-workspace]. */
+int file_dir_at(int dir, const char *name, int create, struct why *);
 
 /* Reads a regular file whole, at most max bytes ([too-big]). errno is kept (ENOENT). 0, or -1. */
 int file_read(int dir, const char *name, struct buf *, size_t max, struct why *);
 
 /* Writes name beside itself, fsyncs, renames over the old one, fsyncs the directory. 0, or -1 (the old one is whole). */
 int file_write(int dir, const char *name, const void *, size_t, int mode, struct why *);
-int file_write_fast(int dir, const char *name, const void *, size_t, int mode, struct why *);	/* the same without fsync: for what a reboot makes worthless */
+/* The same without fsync: for what a reboot makes worthless. */
+int file_write_fast(int dir, const char *name, const void *, size_t, int mode, struct why *);
 
 void file_sweep(int dir, const char *name);	/* what an interrupted file_write of name left; nobody else may be writing it */
 

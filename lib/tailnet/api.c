@@ -64,7 +64,9 @@ static int exchange(struct api *a, const struct secret *client, const char *id, 
 	buf_fmt(&body, "grant_type=client_credentials&client_id=%s&client_secret=", id);
 	form_value(&body, client->p, strcspn(client->p, "?"));
 	str_fmt(url, sizeof url, "%s/api/v2/oauth/token", a->base);
-	struct http_req req = {.method = "POST", .url = url, .headers = headers, .body = body.p, .body_len = body.len, .deadline = deadline, .max = 1 << 20};
+	struct http_req req = {
+		.method = "POST", .url = url, .headers = headers, .body = body.p, .body_len = body.len, .deadline = deadline, .max = 1 << 20,
+	};
 	int rc = http_do(&req, &res, why);
 	buf_wipe(&body);
 	if (rc < 0)
@@ -100,7 +102,8 @@ int api_open(struct api *a, const char *src, const char *control, long long dead
 	else if (!rc && (key.kind == KEY_API || key.kind == KEY_OTHER))
 		rc = secret_set(&a->token, given.p, given.len);
 	else if (!rc) {
-		why_set(why, R_KEY_KIND, "--api: this is an %s; the API wants an access token or an OAuth client secret", key_kind_name(key.kind));
+		why_set(why, R_KEY_KIND, "--api: this is an %s; the API wants an access token or an OAuth client secret",
+			key_kind_name(key.kind));
 		rc = -1;
 	}
 	secret_free(&given);

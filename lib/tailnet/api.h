@@ -17,6 +17,7 @@ struct api {
 int  api_open(struct api *, const char *src, const char *control, long long deadline, struct why *);
 void api_close(struct api *);
 
-int api_delete_node(const struct api *, const char *node_id, long long deadline, struct why *);	/* one that is not there counts as deleted */
+/* One that is not there counts as deleted. */
+int api_delete_node(const struct api *, const char *node_id, long long deadline, struct why *);
 
 #endif

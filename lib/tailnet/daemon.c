@@ -211,8 +211,8 @@ static const char *telling(const char *line)
 	static const char *const noise[] = {
 		"logtail started", "Program starting", "LogID:", "logpolicy:", "Start: id=", "dns: [", "wgengine.NewUserspaceEngine",
 		"Bringing WireGuard", "Bringing router", "Clearing router", "Starting network monitor", "Engine created", "pm: ", "logID:",
-		"magicsock: ", "[RATELIMIT]", "blockEngineUpdates", "health(", "dns: using", "dns: Set:", "dns: Resolver", "wgengine: ", "netmap diff",
-		"flushing log", "monitor: ", "using fake", "Creating WireGuard", "control: RegisterReq", "control: control server key",
+		"magicsock: ", "[RATELIMIT]", "blockEngineUpdates", "health(", "dns: using", "dns: Set:", "dns: Resolver", "wgengine: ",
+		"netmap diff", "flushing log", "monitor: ", "using fake", "Creating WireGuard", "control: RegisterReq", "control: control server key",
 		"control: Generating", "got LocalBackend", "goroutine ", "\t",
 	};
 	int y, n = 0;
@@ -350,7 +350,8 @@ static void fill_run(struct ws *ws, const struct proc_child *child, const char *
 	proc_machine(r->machine);
 	r->netns = proc_netns(0);
 	str_copy(r->tailscaled, sizeof r->tailscaled, tailscaled);
-	str_copy(r->inbound, sizeof r->inbound, ws->spec.inbound == WS_IN_ALL ? "open" : ws->spec.inbound == WS_IN_NONE ? "closed" : "landlock");
+	str_copy(r->inbound, sizeof r->inbound,
+		ws->spec.inbound == WS_IN_ALL ? "open" : ws->spec.inbound == WS_IN_NONE ? "closed" : "landlock");
 	r->confined = l->held.files;
 	r->since = time(NULL);
 }
@@ -439,7 +440,8 @@ static int uses_same(const char *name, void *ctx)
 	if (str_eq(name, s->ws->name) || ws_open(s->root, name, 0, 0, &other, &ignored) < 0)
 		return 0;
 	const struct ws_spec *a = &s->ws->spec, *b = &other.spec;
-	int same = ws_alive(&other) == 1 && ((*a->node_dir && str_eq(a->node_dir, b->node_dir)) || (*a->socket && str_eq(a->socket, b->socket))
+	int same = ws_alive(&other) == 1 && ((*a->node_dir && str_eq(a->node_dir, b->node_dir))
+		|| (*a->socket && str_eq(a->socket, b->socket))
 		|| (str_eq(a->hostname, b->hostname) && str_eq(a->control, b->control)));
 	if (same)
 		str_copy(s->other, sizeof s->other, name);
@@ -458,7 +460,8 @@ int daemon_check_shared(const struct ws_root *root, const struct ws *ws, struct 
 	return why_set(why, R_ENV_SHARED, "workspace %s is up with the same host name, TS_STATE_DIR or TS_SOCKET", s.other);
 }
 
-int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d, long long deadline, struct why *why)
+int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d, long long deadline,
+	struct why *why)
 {
 	char tailscaled[WS_PATH], node[WS_PATH];
 	struct ws_socket sock;

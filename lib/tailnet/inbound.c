@@ -127,7 +127,8 @@ int inbound_check_derp(const struct localapi *api, const struct ws_spec *s, int 
 }
 
 /* {"<port>":{"TCPForward":"127.0.0.1:1"}} for each port that is not open by wish, beside what is configured already. */
-static int set_shadows(const struct localapi *api, const struct ws_spec *s, const int *needs, int count, long long deadline, struct why *why)
+static int set_shadows(const struct localapi *api, const struct ws_spec *s, const int *needs, int count, long long deadline,
+	struct why *why)
 {
 	struct buf old = {0}, new = {0};
 	struct json j;

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "http.h"
 #include "key.h"
+#include "settings.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -30,8 +31,8 @@ static int refused_by_proxy(const struct http_res *res, const char *control, str
 	if (!deny)
 		deny = http_header(res, "x-proxy-error");
 	http_redact_url(proxy, sizeof proxy, http_proxy(control) ? http_proxy(control) : "");
-	why_set(why, R_CONTROL_PROXY, "%s: the proxy %s answers %d%s%s", control, proxy, res->connect_status ? res->connect_status : res->status,
-		deny ? ": " : "", printable(deny, reason, sizeof reason));
+	why_set(why, R_CONTROL_PROXY, "%s: the proxy %s answers %d%s%s", control, proxy,
+		res->connect_status ? res->connect_status : res->status, deny ? ": " : "", printable(deny, reason, sizeof reason));
 	return why_hint(why, res->fault == HTTP_PROXY_AUTH ? "give the proxy's user and password in HTTPS_PROXY"
 		: "ask for this domain to be allowed: %.*s", (int)strcspn(strstr(control, "://") + 3, "/"), strstr(control, "://") + 3);
 }
@@ -217,8 +218,8 @@ static int give_up(struct joining *g, struct why *why)
 	const char *control = g->j->prefs.control;
 	if (g->state == NODE_NEEDS_APPROVAL) {
 		why_set(why, R_APPROVAL, "registered, but an admin has not approved this node yet");
-		return why_hint(why, "approve it at %s/admin; the node waits, and ws-up again goes on", str_starts(control, "https://controlplane.tailscale.com")
-			? "https://login.tailscale.com" : control);
+		return why_hint(why, "approve it at %s/admin; the node waits, and ws-up again goes on",
+			str_eq(control, SETTINGS_CONTROL) ? "https://login.tailscale.com" : control);
 	}
 	if (!g->logged_in && !g->j->key && g->state != NODE_STARTING) {
 		why_set(why, R_LOGIN, "nobody has logged in yet");

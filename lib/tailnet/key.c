@@ -26,7 +26,9 @@ static int has(const char *text, size_t len, const char *part)
 
 static int is_placeholder(const char *text, size_t len)
 {
-	static const char *const words[] = {"xxxx", "XXXX", "...", "<", "your", "YOUR", "example", "EXAMPLE", "REPLACE", "replace-", "changeme", "\xe2\x80\xa6"};
+	static const char *const words[] = {
+		"xxxx", "XXXX", "...", "<", "your", "YOUR", "example", "EXAMPLE", "REPLACE", "replace-", "changeme", "\xe2\x80\xa6",
+	};
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (has(text, len, words[i]))
 			return 1;

@@ -36,7 +36,7 @@ int key_shape(const char *text, size_t len, struct key *, struct why *);
 int key_can_join(const char *text, size_t len, struct key *, struct why *);
 
 /* The reason that a control server's refusal stands for, from its text (Tailscale's and headscale's):
- * [key-unknown], [key-expired], [key-revoked], [key-used], [key-refused], [tag-refused], [rate-limited]; R_NONE when it is none of them. */
+ * [key-unknown], [key-expired], [key-revoked], [key-used], [key-refused], [tag-refused], [rate-limited]; R_NONE: none of them. */
 enum reason key_refusal(const char *control_text);
 
 #endif

@@ -39,7 +39,8 @@ static int delete_by_api(const struct leave *l, struct ws *ws, long long deadlin
 }
 
 /* Logs out the one that runs, ends it, deletes it. */
-static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, const struct leave *l, long long deadline, struct why *why)
+static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, const struct leave *l, long long deadline,
+	struct why *why)
 {
 	struct why cause = {0};
 	struct node_status st;

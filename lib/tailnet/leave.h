@@ -22,8 +22,8 @@ enum left {
 	LEFT_NOTHING,			/* there was nothing to do */
 };
 
-/* The workspace is locked by the caller and stays so. >= 0: enum left. -1: [left-behind]: the daemon is ended and what is here is kept
- * (deleted with force, status 1); [elsewhere]; [no-permission]... */
+/* The workspace is locked by the caller and stays so. >= 0: enum left. -1: [left-behind]: the daemon is ended and what is
+ * here is kept (deleted with force, status 1); [elsewhere]; [no-permission]... */
 int leave_run(const struct ws_root *, struct ws *, const struct leave *, long long deadline, struct why *);
 
 #endif

@@ -324,8 +324,8 @@ int localapi_status(const struct localapi *api, struct node_status *s, long long
 	return rc;
 }
 
-void localapi_status_many(const struct localapi *const *api, struct node_status *const *st, struct why *const *why, int *answered, int n,
-	long long deadline)
+void localapi_status_many(const struct localapi *const *api, struct node_status *const *st, struct why *const *why,
+	int *answered, int n, long long deadline)
 {
 	struct http_req *req = xalloc((n + 1) * sizeof *req);
 	struct http_res *res = xalloc((n + 1) * sizeof *res);
@@ -516,7 +516,8 @@ int bus_open(struct bus **bus, const struct localapi *api, long long deadline, s
 	struct http_res res = {0};
 	struct http_stream *stream;
 	/* without the limit daemons up to 1.98 send the whole netmap at every change */
-	str_fmt(url, sizeof url, BASE "watch-ipn-bus?mask=%d", MASK_INITIAL_STATE | MASK_NO_KEYS | MASK_INITIAL_HEALTH | MASK_RATE_LIMIT);
+	str_fmt(url, sizeof url, BASE "watch-ipn-bus?mask=%d",
+		MASK_INITIAL_STATE | MASK_NO_KEYS | MASK_INITIAL_HEALTH | MASK_RATE_LIMIT);
 	struct http_req req = request(api, "GET", url, deadline);
 	int rc = http_stream_open(&stream, &req, &res, why);
 	if (rc < 0 && res.status)
@@ -578,7 +579,9 @@ static void read_text(struct slice s, char *dst, size_t size)
 
 int bus_read(const char *line, size_t len, struct bus_event *e)
 {
-	struct json_want want[] = {{.key = "State"}, {.key = "ErrMessage"}, {.key = "BrowseToURL"}, {.key = "LoginFinished"}, {.key = "Health"}};
+	struct json_want want[] = {
+		{.key = "State"}, {.key = "ErrMessage"}, {.key = "BrowseToURL"}, {.key = "LoginFinished"}, {.key = "Health"},
+	};
 	memset(e, 0, sizeof *e);
 	e->state = -1;
 	if (json_top(line, len, want, 5) < 0)

@@ -17,7 +17,9 @@ struct localapi {
 };
 
 /* ipn.State: the number on the bus, the word in a status. */
-enum node_state { NODE_NO_STATE, NODE_OTHER_USER, NODE_NEEDS_LOGIN, NODE_NEEDS_APPROVAL, NODE_STOPPED, NODE_STARTING, NODE_RUNNING, NODE_UNKNOWN };
+enum node_state {
+	NODE_NO_STATE, NODE_OTHER_USER, NODE_NEEDS_LOGIN, NODE_NEEDS_APPROVAL, NODE_STOPPED, NODE_STARTING, NODE_RUNNING, NODE_UNKNOWN,
+};
 
 struct node_status {
 	enum node_state state;
@@ -52,9 +54,9 @@ struct peer {
 int localapi_status(const struct localapi *, struct node_status *, long long deadline, struct why *);
 int localapi_peers(const struct localapi *, struct node_status *, int (*fn)(const struct peer *, void *), void *ctx,
 	long long deadline, struct why *);
-/* Many at once, each until the deadline; answered[i] tells whether st[i] is filled in, why[i] else. For `ws-ls` with 200 of them. */
-void localapi_status_many(const struct localapi *const *, struct node_status *const *st, struct why *const *why, int *answered, int n,
-	long long deadline);
+/* Many at once, each until the deadline; answered[i] tells whether st[i] is filled in, why[i] else. `ws-ls` may have 200. */
+void localapi_status_many(const struct localapi *const *, struct node_status *const *st, struct why *const *why,
+	int *answered, int n, long long deadline);
 int localapi_read_status(const char *json, size_t len, struct node_status *, struct why *);	/* the same from text: a fuzz target */
 int localapi_read_peer(const char *json, size_t len, const char *suffix, struct peer *, struct why *);
 
@@ -70,7 +72,8 @@ int localapi_start(const struct localapi *, const char *key, const struct prefs 
 int localapi_login(const struct localapi *, long long deadline, struct why *);	/* register now: once after start when there is no node key */
 int localapi_logout(const struct localapi *, long long deadline, struct why *);	/* 0 once the control server has answered */
 int localapi_patch(const struct localapi *, const char *json, long long deadline, struct why *);	/* {"X":v,"XSet":true} */
-int localapi_get(const struct localapi *, const char *what, struct buf *, long long deadline, struct why *);	/* "prefs", "derpmap", ... */
+/* The body of "prefs", "derpmap", ... */
+int localapi_get(const struct localapi *, const char *what, struct buf *, long long deadline, struct why *);
 
 /* Serve's configuration: a JSON document with an ETag. put answers 412 as [busy]: somebody changed it meanwhile. */
 int localapi_serve_get(const struct localapi *, struct buf *, char etag[static 80], long long deadline, struct why *);

@@ -58,6 +58,7 @@ static void edit(const struct json *doc, const char *raw)
 	buf_free(&out);
 }
 
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct json_want want[] = { { .key = "a" }, { .key = "State" } };
