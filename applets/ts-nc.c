@@ -32,20 +32,14 @@
 #include "clock.h"
 #include "dial.h"
 #include "err.h"
-#include "file.h"
 #include "node.h"
 #include "opt.h"
 #include "peers.h"
 #include "reach.h"
+#include "relay.h"
 #include "str.h"
 #include "opts/ts-nc.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { CONNECT_MS = 30000, OFFLINE_MS = 8000 };
@@ -65,98 +59,35 @@ static void read_operands(struct opt *o, char **host, int *port)
 	}
 }
 
-/* ---- both ways at once: a thread each, so that one that is held up does not hold up the other ---- */
-
-enum { CHUNK = 256 << 10 };
-
-struct stream { int fd, half_close, close_at_eof; };
-
-static int send_all(int fd, const char *p, size_t len)
+/* tailscaled passes no reset on: the end of a stream may be the other side's, or that of tailscaled itself. */
+static int still_there(const struct localapi *api)
 {
-	while (len) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			p += n, len -= n;
-	}
-	return 0;
+	struct node_status st;
+	struct why why = {0};
+	return localapi_status(api, &st, clock_ms() + 1000, &why) == 0 || why.reason == R_TAILSCALED_HUNG;
 }
 
-static _Atomic int undelivered;		/* what was read from stdin did not get through */
-
-static void *stdin_to(void *arg)
+static void join(const struct node *node, int fd, int flags, const struct dial_answer *early, const char *what)
 {
-	static char chunk[CHUNK];
-	const struct stream *s = arg;
-	for (ssize_t n; (n = read(0, chunk, sizeof chunk)); )
-		if (n < 0 ? errno != EINTR : send_all(s->fd, chunk, n) < 0) {
-			undelivered = n > 0;
-			break;
-		}
-	if (s->half_close)
-		shutdown(s->fd, SHUT_WR);
-	else if (s->close_at_eof)
-		shutdown(s->fd, SHUT_RDWR);
-	return NULL;
-}
-
-static void out(const char *p, size_t len)
-{
-	if (file_full_write(1, p, len) == 0)
-		return;
-	if (errno == EPIPE)
-		_exit(EXIT_NO);		/* whoever closes a pipe knows it */
-	die(R_OUTPUT, "write:");
-}
-
-/* Until the other side closes, or the reader of our stdout has gone. -1: it broke, see errno. */
-static int to_stdout(int fd)
-{
-	static char chunk[CHUNK];
-	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = 1}};
-	for (;;) {
-		ssize_t n = recv(fd, chunk, sizeof chunk, MSG_DONTWAIT);
-		if (n > 0)
-			out(chunk, n);
-		else if (n == 0)
-			return errno = 0;
-		else if (errno != EAGAIN && errno != EINTR)
-			return -1;
-		else if (poll(p, 2, -1) > 0 && p[1].revents & (POLLERR | POLLNVAL))
-			_exit(EXIT_NO);
-	}
-}
-
-static int join(const struct node *node, struct stream *s, const struct dial_answer *early, const char *what)
-{
-	pthread_t thread;
-	struct why why;
+	struct relay_count count = {0};
+	struct why why = {0};
 	signal(SIGPIPE, SIG_IGN);
-	fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) & ~O_NONBLOCK);
-	out(early->early, early->early_len);
-	if ((errno = pthread_create(&thread, NULL, stdin_to, s)))
-		die(R_RESOURCES, "a thread:");
-	/* a unix socket says ECONNRESET when it was closed before it had read all that we sent */
-	int broke = to_stdout(s->fd) < 0 && errno != ECONNRESET;
-	if (broke)
-		die(R_LOST, "%s:", what);
-	if (!s->close_at_eof && (undelivered || errno == ECONNRESET))
-		die(R_LOST, "%s: closed while data was on its way there", what);
-	/* tailscaled passes on no reset; but when it has gone itself, that was no orderly end */
-	const struct localapi *api = &node->api;
-	if (!s->half_close && dial_unix(api->dir, api->path, &api->who, clock_ms() + 1000, &why) < 0)
+	int rc = relay_pair(0, 1, fd, early->early, early->early_len, flags, &count, &why);
+	verbose("%s: %lld bytes there, %lld back", what, count.up, count.down);
+	if (rc < 0)
+		die(why.reason, "%s: %s", why.reason == R_OUTPUT ? "stdout" : what, why.msg);
+	if (count.near_gone)
+		_exit(EXIT_NO);		/* whoever closes a pipe knows it */
+	if (!(flags & RELAY_CLOSE) && flags & RELAY_NO_HALF && !still_there(&node->api))
 		die(R_LOST, "%s: tailscaled went away", what);
-	return EXIT_DONE;
 }
 
 int ts_nc_main(char **argv)
 {
 	const char *which = NULL, *socket = NULL;
 	char *host, what[300];
-	int port;
+	int port, half_close, flags = 0;
 	long long wait_ms = 0, began = clock_ms();
-	struct stream s = {0};
 	struct why why = {0};
 	struct node node;
 	struct node_status st;
@@ -165,7 +96,7 @@ int ts_nc_main(char **argv)
 	struct opt o = opt_start(argv, opts);
 	for (int c; (c = opt_next(&o)); )
 		switch (c) {
-		case 'N': s.close_at_eof = 1; break;
+		case 'N': flags = RELAY_CLOSE; break;
 		case 't': wait_ms = opt_dur(&o); break;
 		case 'w': which = o.val; break;
 		case OPT_SOCKET: socket = o.val; break;
@@ -175,17 +106,18 @@ int ts_nc_main(char **argv)
 	if (node_find(&node, which, socket, &why) < 0)
 		die_why(&why);
 	if (peers_find(&node.api, host, &h, &st, began + (wait_ms ? wait_ms : CONNECT_MS), &why) < 0) {
-		if (st.state != NODE_RUNNING && st.state != NODE_STARTING && why.reason != R_UNKNOWN_NAME)
-			node_running(node.name, &st, &why);
+		if (*st.version && st.state != NODE_RUNNING && st.state != NODE_STARTING)
+			node_running(node.name, &st, &why);	/* the same, with the command to type */
 		die_why(&why);
 	}
 	str_fmt(what, sizeof what, "%.255s:%d", host, port);
 	verbose("%s is %s, %s", host, h.dial, h.peer.online || h.is_self ? "online" : "offline");
 	if (!wait_ms)
 		wait_ms = h.peer.online || h.is_self ? CONNECT_MS : OFFLINE_MS;
-	s.fd = reach_dial(&node.api, &h, port, &early, &s.half_close, began + wait_ms, &why);
-	if (s.fd < 0)
+	int fd = reach_dial(&node.api, &h, port, &early, &half_close, began + wait_ms, &why);
+	if (fd < 0)
 		die_why(&why);
 	verbose("%s: connected", what);
-	return join(&node, &s, &early, what);
+	join(&node, fd, flags | (half_close ? 0 : RELAY_NO_HALF), &early, what);
+	return EXIT_DONE;
 }

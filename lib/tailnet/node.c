@@ -199,7 +199,7 @@ int node_find(struct node *node, const char *name, const char *socket, struct wh
 static int needs_login(const struct node_status *st, const char *up, struct why *why)
 {
 	char day[16];
-	if (st->has_key && st->key_expiry && st->key_expiry < time(NULL)) {
+	if (st->has_key && st->key_expiry && st->key_expiry <= time(NULL)) {
 		clock_date(day, st->key_expiry);
 		why_set(why, R_LOGIN, "the node's own key expired on %s: it has to log in again", day);
 	} else {

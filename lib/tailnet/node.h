@@ -1,7 +1,7 @@
 /* node - which tailscaled a ts-* applet means
  *
- * --socket PATH; or -w NAME, -w @system; else $MOORBOX_WORKSPACE, with the same values; else the only candidate
- * among the workspaces whose daemon runs and the system's own tailscaled. None: [no-node]. More: [which-node].
+ * --socket PATH; or -w NAME, -w @system; else $MOORBOX_WORKSPACE, with the same values; else the only one among
+ * the workspaces whose daemon runs and the system's own tailscaled. None: [no-node]. More: [which-node].
  *
  * The system's socket is $TS_SOCKET, as containerboot has it, else /var/run/tailscale/tailscaled.sock. A
  * workspace that was brought up with that TS_SOCKET is the workspace, and not counted twice.
@@ -19,8 +19,8 @@ struct node {
 	struct ws ws;			/* its records; not locked */
 };
 
-/* name and socket are the values of -w and --socket, or NULL. 0; -1 with [no-node], [which-node], [not-up] with
- * the ws-up to type, [no-workspace] with names that are near, [elsewhere], [bad-name]. */
+/* name and socket are the values of -w and --socket, or NULL. 0; -1 with [no-node], [which-node], [not-up]
+ * with the ws-up to type, [no-workspace] with names that are near, [elsewhere], [bad-name]. */
 int  node_find(struct node *, const char *name, const char *socket, struct why *);
 void node_close(struct node *);
 

@@ -172,7 +172,7 @@ struct asking {
 	struct peers_search search;
 	const char *name;
 	struct node_status *st;
-	struct why *why;
+	struct why why;
 	int begun, failed;
 };
 
@@ -184,9 +184,9 @@ static int begin(struct asking *a)
 	if (a->begun)
 		return a->failed || (a->search.found && !a->search.host.is_routed);
 	a->begun = 1;
-	a->failed = peers_begin(&a->search, a->name, st->suffix, a->why) < 0;
+	a->failed = peers_begin(&a->search, a->name, st->suffix, &a->why) < 0;
 	if (!a->failed && st->state != NODE_RUNNING && st->state != NODE_STARTING)
-		a->failed = node_running(NULL, st, a->why) < 0;
+		a->failed = node_running(NULL, st, &a->why) < 0;
 	if (a->failed)
 		return 1;
 	peers_self(st, &self);
@@ -222,14 +222,16 @@ static int takes_routes(const struct localapi *api, const struct host *h, const 
 int peers_find(const struct localapi *api, const char *name, struct host *host, struct node_status *st,
 	long long deadline, struct why *why)
 {
-	struct asking a = {.name = name, .st = st, .why = why};
+	struct asking a = {.name = name, .st = st};
 	memset(st, 0, sizeof *st);
 	memset(host, 0, sizeof *host);
 	if (localapi_peers(api, st, each, &a, deadline, why) < 0)
 		return -1;
 	begin(&a);		/* a tailnet without peers */
-	if (a.failed || peers_end(&a.search, why) < 0)
+	if (a.failed || peers_end(&a.search, &a.why) < 0) {
+		*why = a.why;
 		return -1;
+	}
 	*host = a.search.host;
 	return host->is_routed ? takes_routes(api, host, name, deadline, why) : 0;
 }
