@@ -16,7 +16,7 @@ serve() {  # serve PORT TEXT
 	mkdir -p "$d/www/$1"
 	echo "$2" >"$d/www/$1/index.html"
 	if command -v busybox >/dev/null && busybox httpd --help >/dev/null 2>&1; then
-		busybox httpd -f -p "127.0.0.1:$1" -h "$d/www/$1" &
+		busybox httpd -f -p "127.0.0.1:$1" -h "$d/www/$1" >/dev/null 2>&1 &
 	elif command -v python3 >/dev/null; then
 		python3 -m http.server --bind 127.0.0.1 -d "$d/www/$1" "$1" >/dev/null 2>&1 &
 	else
@@ -36,7 +36,7 @@ in_lab_stop() {
 	trap - EXIT
 	trap '' HUP INT TERM
 	[ ! -d "$d/state" ] || ws-down -qfa
-	for pid in $servers; do
+	for pid in $servers ${!-}; do	# a signal may come before the last is in the list
 		kill "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
@@ -50,7 +50,7 @@ in_lab_start() {
 	command -v go >/dev/null || { say 'the lab is a Go program: install Go 1.26 or newer (https://go.dev/dl)'; exit 3; }
 	[ -x "$top/moorbox" ] || { say 'building moorbox (some minutes the first time)'; make -sC "$top" >&2 || exit 1; }
 	servers=''
-	d=$(mktemp -d /tmp/moorbox.XXXXXX) || exit 1
+	d=$(mktemp -d "${TMPDIR:-/tmp}/moorbox.XXXXXX") || exit 1
 	trap in_lab_stop EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
