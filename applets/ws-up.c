@@ -74,6 +74,7 @@
 #include "proc.h"
 #include "reach.h"
 #include "rec.h"
+#include "secret.h"
 #include "settings.h"
 #include "str.h"
 #include "workspace.h"
@@ -380,6 +381,21 @@ static void print(struct up *u)
 	rec_end(r);
 	rec_finish(r);
 	fflush(stdout);
+}
+
+/* With -j a failure is a record as well; its message goes to stderr all the same. */
+static int fail(struct up *u, const char *name, struct why *why)
+{
+	if (u->out.mode == REC_JSON) {
+		secret_blot(why->msg);
+		rec_begin(&u->out);
+		rec_str(&u->out, "name", name);
+		rec_str(&u->out, "reason", reason_word(why->reason));
+		rec_str(&u->out, "error", why->msg);
+		rec_end(&u->out);
+	}
+	int status = warn_why(why);
+	return u->cmd ? EXIT_CMD : status;
 }
 
 struct open_ports { char text[900]; int n; };
@@ -722,7 +738,7 @@ int ws_up_main(char **argv)
 			say("not joined: %s says enabled: false", u.set.config);
 		else
 			why_set(&why, R_DISABLED, "%s says enabled: false", u.set.config);
-		return u.optional ? run_command(&u, 0) : u.cmd ? (warn_why(&why), EXIT_CMD) : warn_why(&why);
+		return u.optional ? run_command(&u, 0) : fail(&u, clean, &why);
 	}
 	clock_cancel_on_signals();
 	int rc = bring_up(&u, clean, &why), sig = clock_cancelled();
@@ -742,10 +758,8 @@ int ws_up_main(char **argv)
 	ws_close(&u.ws);	/* the lock is not held while CMD runs */
 	if (rc >= 0 && u.out.mode == REC_JSON)
 		print(&u);
-	int status = rc >= 0 ? run_command(&u, 1) : u.cmd ? EXIT_CMD : why.status;
+	int status = rc >= 0 ? run_command(&u, 1) : EXIT_CMD;
 	if (u.cmd && joined && !u.found_up)
 		take_down(&u, clean);
-	if (rc < 0)
-		warn_why(&why);
-	return status;
+	return rc < 0 ? fail(&u, clean, &why) : status;
 }

@@ -9,6 +9,8 @@
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -86,6 +88,22 @@ static int env_pass(struct env *e, struct why *why)
 	return rc;
 }
 
+/* tailscaled waits for a network interface beside loopback before it asks its control server. Where there is none, as in sandboxes
+ * whose proxy is on loopback, it would wait for ever. */
+static int only_loopback(void)
+{
+	struct ifaddrs *all, *i;
+	int only = 1;
+	if (getifaddrs(&all) < 0)
+		return 0;
+	for (i = all; i; i = i->ifa_next)
+		if (i->ifa_addr && (i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6)
+			&& i->ifa_flags & IFF_UP && !(i->ifa_flags & IFF_LOOPBACK))
+			only = 0;
+	freeifaddrs(all);
+	return only;
+}
+
 static int build_env(struct env *e, const struct ws *ws, const char *node, struct why *why)
 {
 	const char *proxy = first_of("HTTPS_PROXY", "https_proxy"), *plain = first_of("HTTP_PROXY", "http_proxy");
@@ -99,6 +117,8 @@ static int build_env(struct env *e, const struct ws *ws, const char *node, struc
 		env_add(e, "TS_NO_LOGS_NO_SUPPORT", "true");
 	if (!ws->spec.ssh)
 		env_add(e, "TS_DISABLE_SSH_SERVER", "1");
+	if (only_loopback())
+		env_add(e, "TS_ASSUME_NETWORK_UP_FOR_TEST", "1");
 	env_add(e, "HTTPS_PROXY", proxy ? proxy : all);
 	env_add(e, "HTTP_PROXY", plain ? plain : all);
 	env_add(e, "NO_PROXY", first_of("NO_PROXY", "no_proxy"));
@@ -122,6 +142,13 @@ struct limits {
 	struct confined held;
 	const char *write[4], *read[32];
 };
+
+static int name_choices(struct why *why)
+{
+	if (why->reason == R_NO_LANDLOCK || why->reason == R_CANNOT_NARROW)
+		why_hint(why, "choose -i none (outbound only) or -i all (every port of this machine's loopback)");
+	return -1;
+}
 
 static int prepare_limits(struct limits *l, const struct ws *ws, const char *tailscaled, const char *node, const char *sock_dir,
 	const int *needs, int n, struct why *why)
@@ -152,12 +179,7 @@ static int prepare_limits(struct limits *l, const struct ws *ws, const char *tai
 			l->spec.ports[l->spec.port_count++] = s->ports[i];
 		}
 	}
-	if (confine_prepare(&l->spec, &l->held, why) < 0) {
-		if (why->reason == R_NO_LANDLOCK || why->reason == R_CANNOT_NARROW)
-			why_hint(why, "choose -i none (outbound only) or -i all (every port of this machine's loopback)");
-		return -1;
-	}
-	return 0;
+	return confine_prepare(&l->spec, &l->held, why) < 0 ? name_choices(why) : 0;
 }
 
 /* ---- its log ---- */
@@ -481,8 +503,10 @@ int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, in
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (watch >= 0)
 		inotify_add_watch(watch, sock.dir, IN_CREATE | IN_MOVED_TO);
-	if (spawn(ws, tailscaled, node, sock.path, &l, &permit, &child, log, why) < 0)
+	if (spawn(ws, tailscaled, node, sock.path, &l, &permit, &child, log, why) < 0) {
+		name_choices(why);	/* seccomp is refused in the child only */
 		goto out;
+	}
 	d->pidfd = child.pidfd;
 	d->api.who.pid = child.pid;
 	rc = wait_socket(ws, d, watch, deadline, why);
