@@ -122,8 +122,9 @@ static int take_down(int i, void *ctx, int out)
 			how.api = api_src ? &api : NULL;
 			left = leave_run(&root, &ws, &how, deadline, &why);
 		} else if (why.reason == R_BAD_STATE && how.forget && ws.lock >= 0) {
-			/* the record is broken: what is here can still be deleted, once it is certain that nothing runs */
-			left = ws_forget(&root, &ws, &why) < 0 ? -1 : LEFT_DEAD;
+			/* a record is broken: what runs is found by the other one, or by its socket */
+			ws_find_run(&root, &ws);
+			left = leave_run(&root, &ws, &how, deadline, &why);
 		}
 	}
 	if (left >= 0)

@@ -2,6 +2,7 @@
 #include "workspace.h"
 #include "buf.h"
 #include "clock.h"
+#include "dial.h"
 #include "file.h"
 #include "json.h"
 #include "str.h"
@@ -277,7 +278,7 @@ static int load(struct ws *ws, const char *name, void (*use)(struct ws *, const 
 		else {
 			why_set(why, R_BAD_STATE, "%s/%s cannot be read%s", ws->name, name,
 				rc ? "" : ": written by another version of moorbox");
-			why_hint(why, "moorbox ws-down --forget %s", ws->name);
+			why_hint(why, "ws-down --forget %s", ws->name);
 		}
 		if (!rc)
 			json_free(&j);
@@ -302,7 +303,8 @@ int ws_reload(struct ws *ws, struct why *why)
 	why->reason = R_NONE;
 	memset(&ws->spec, 0, sizeof ws->spec);
 	memset(&ws->run, 0, sizeof ws->run);
-	int spec = load(ws, "spec.json", use_spec, why), run = spec < 0 ? -1 : load(ws, "run.json", use_run, why);
+	struct why second = {0};
+	int spec = load(ws, "spec.json", use_spec, why), run = load(ws, "run.json", use_run, spec < 0 ? &second : why);
 	ws->has_spec = spec > 0;
 	ws->has_run = run > 0;
 	return spec < 0 || run < 0 ? -1 : 0;
@@ -506,6 +508,33 @@ static void keep_certs(const struct ws_root *root, struct ws *ws)
 	close(node);
 }
 
+/* Its working directory is NAME/, as daemon.c starts it. */
+static int is_in(int pid, int dir)
+{
+	char cwd[40];
+	struct stat a, b;
+	str_fmt(cwd, sizeof cwd, "/proc/%d/cwd", pid);
+	return stat(cwd, &a) == 0 && fstat(dir, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+void ws_find_run(const struct ws_root *root, struct ws *ws)
+{
+	struct ws_socket s;
+	struct why ignored;
+	pid_t pid;
+	uid_t uid;
+	if (ws->has_run || ws_socket(root, ws, 0, &s, &ignored) < 0)
+		return;
+	int fd = dial_unix(s.dirfd, s.path, NULL, clock_ms() + 1000, &ignored);
+	if (fd < 0)
+		return;
+	if (dial_peer(fd, &pid, &uid) == 0 && is_in(pid, ws->dir) && proc_id_of(pid, &ws->run.daemon, &ignored) == 0) {
+		proc_machine(ws->run.machine);
+		ws->has_run = 1;
+	}
+	close(fd);
+}
+
 int ws_alive(const struct ws *ws)
 {
 	char machine[40];
@@ -522,7 +551,12 @@ int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
 	struct ws_socket s;
 	struct why ignored;
 	if (ws_socket(root, ws, 0, &s, &ignored) == 0 && s.dirfd == AT_FDCWD) {
-		unlink(s.path);
+		/* a path that was given may be another's by now */
+		int live = *ws->spec.socket ? dial_unix(s.dirfd, s.path, NULL, clock_ms() + 1000, &ignored) : -1;
+		if (live >= 0)
+			close(live);
+		else
+			unlink(s.path);
 		if (!*ws->spec.socket)
 			rmdir(s.dir);
 	}
