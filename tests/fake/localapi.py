@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """usage: localapi.py SOCKET STATUS.json [UID]
 
-A tailscaled that only tells its status, as the file has it at that moment; every other call gets 404, a dial 502 with
-the text in STATUS.json.dial. With UID it belongs to that user."""
+A tailscaled that only tells its status, as the file has it at that moment. A dial gets 502 with the text of
+STATUS.json.dial; or, with STATUS.json.self, is sent to dial that address by itself, as in TUN mode. Preferences are
+STATUS.json.prefs; every other call gets 404. With UID it belongs to that user."""
 import os
 import socket
 import sys
@@ -12,7 +13,7 @@ path, status = sys.argv[1:3]
 server = socket.socket(socket.AF_UNIX)
 server.bind(path)
 os.chmod(path, 0o666)
-files = {"status": status, "dial": status + ".dial", "prefs": status + ".prefs"}
+files = {"status": status, "dial": status + ".dial", "prefs": status + ".prefs", "self": status + ".self"}
 keep = {}
 if len(sys.argv) > 3:
     for name, file in files.items():
@@ -40,6 +41,10 @@ def serve(conn):
                 return
             name = first[1].decode().rpartition("/v0/")[2].partition("?")[0]
             body = text_of(name)
+            if name == "dial" and text_of("self"):
+                head = b"HTTP/1.1 200 OK\r\nDial-Self: true\r\nDial-Addr: %s\r\nContent-Length: 0\r\n\r\n"
+                conn.sendall(head % text_of("self").strip())
+                continue
             code = "404 Not Found" if body is None else "502 Bad Gateway" if name == "dial" else "200 OK"
             body = body or b""
             conn.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (code.encode(), len(body)) + body)
