@@ -159,6 +159,8 @@ static void options(struct up *u, char **argv, const char **name)
 	struct opt o = opt_start(argv, opts);
 	if (settings_load(&u->set, &why) < 0)
 		die_why(&why);
+	if (u->set.config_mode)
+		warn("%s: others can read the secret in it (mode %04o); chmod 600 it", u->set.config, u->set.config_mode);
 	u->spec.keep = u->set.ephemeral == 0;
 	for (int c; (c = opt_next(&o)); )
 		switch (c) {
@@ -698,6 +700,7 @@ static int end_command(void *ctx)
 static int run_command(struct up *u, int joined)
 {
 	struct why why = {0};
+	settings_hide_keys();
 	if (joined)
 		setenv("MOORBOX_WORKSPACE", u->ws.name, 1);
 	struct proc_cmd cmd = {
@@ -711,6 +714,7 @@ static void take_down(struct up *u, const char *name)
 {
 	struct why why = {0};
 	struct leave l = {0};
+	struct proc_id ours = u->ws.run.daemon;
 	clock_uncancel();	/* another signal must not leave it half-way */
 	long long deadline = clock_ms() + 10000;
 	if (ws_open(&u->root, name, WS_LOCK, deadline, &u->ws, &why) < 0) {
@@ -718,7 +722,9 @@ static void take_down(struct up *u, const char *name)
 			warn_why(&why);
 		return;
 	}
-	if (u->ws.has_run && leave_run(&u->root, &u->ws, &l, deadline, &why) < 0)
+	const struct proc_id *now = &u->ws.run.daemon;
+	int same = now->pid == ours.pid && now->start == ours.start;	/* else it was taken down and brought up by somebody else */
+	if (u->ws.has_run && same && leave_run(&u->root, &u->ws, &l, deadline, &why) < 0)
 		warn_why(&why);
 	ws_close(&u->ws);
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { CONFIG_MAX = 1 << 20 };
 
@@ -42,7 +43,7 @@ int settings_control(const char *url, char *dst, int size, struct why *why)
 	size_t n = strlen(url);
 	if (!host || !*host || *host == '/' || strpbrk(url, " \t\r\n\"\\?#@") || n >= (size_t)size)
 		return why_set(why, R_USAGE, "%s: not the URL of a control server (https://HOST)", url);
-	str_copy(dst, size, url);
+	memmove(dst, url, n + 1);	/* url may be dst */
 	while (n && dst[n - 1] == '/')
 		dst[--n] = 0;
 	return 0;
@@ -99,6 +100,11 @@ static int apply(struct settings *s, const struct json *j, const char *file, str
 		|| text(j, obj, file, "loginServer", s->login_server, sizeof s->login_server, why) < 0
 		|| config_key(s, j, obj, file, why) < 0)
 		return -1;
+	if (*s->login_server && settings_control(s->login_server, s->login_server, sizeof s->login_server, why) < 0) {
+		char what[sizeof why->msg];
+		str_copy(what, sizeof what, why->msg);
+		return bad(why, file, "loginServer", what);
+	}
 	v = json_get(j, obj, "tags");
 	if (v >= 0 && json_kind(j, v) != JSON_ARR)
 		return bad(why, file, "tags", "not a list");
@@ -122,12 +128,15 @@ static int read_config(struct settings *s, const char *path, struct why *why)
 		return none ? 0 : -1;
 	}
 	str_copy(s->config, sizeof s->config, path);
+	struct stat st;
 	int rc = json_parse(&j, buf_cstr(&b), b.len, &parse);
 	if (rc < 0)
 		why_set(why, R_BAD_CONFIG, "%s: %s", path, parse.msg);
 	else {
 		rc = apply(s, &j, path, why);
 		json_free(&j);
+		if (s->key.p && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 044)
+			s->config_mode = st.st_mode & 07777;
 	}
 	buf_wipe(&b);
 	return rc < 0 ? -1 : 1;
@@ -160,18 +169,25 @@ static int from_env(const char *name, char *dst, size_t size, struct why *why)
 	return 0;
 }
 
+static const char *const key_names[] = {"TS_AUTHKEY", "TS_AUTH_KEY", "PERRY_TAILSCALE_AUTH_KEY", NULL};
+
 static void key_from_env(struct settings *s)
 {
-	static const char *const names[] = {"TS_AUTHKEY", "TS_AUTH_KEY", "PERRY_TAILSCALE_AUTH_KEY"};
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		const char *v = getenv(names[i]);
+	for (int i = 0; key_names[i]; i++) {
+		const char *v = getenv(key_names[i]);
 		if (!v || !*v)
 			continue;
 		/* containerboot: the variable may say file:PATH */
 		if (!str_starts(v, "file:") || str_copy(s->key_src, sizeof s->key_src, v) < 0)
-			str_fmt(s->key_src, sizeof s->key_src, "env:%s", names[i]);
+			str_fmt(s->key_src, sizeof s->key_src, "env:%s", key_names[i]);
 		return;
 	}
+}
+
+void settings_hide_keys(void)
+{
+	for (int i = 0; key_names[i]; i++)
+		unsetenv(key_names[i]);
 }
 
 int settings_load(struct settings *s, struct why *why)
@@ -185,6 +201,11 @@ int settings_load(struct settings *s, struct why *why)
 		|| from_env("TS_STATE_DIR", s->node_dir, sizeof s->node_dir, why) < 0
 		|| from_env("TS_SOCKET", s->socket, sizeof s->socket, why) < 0)
 		return -1;
+	if (*s->login_server && settings_control(s->login_server, s->login_server, sizeof s->login_server, why) < 0) {
+		char what[sizeof why->msg];
+		str_copy(what, sizeof what, why->msg);
+		return why_set(why, R_BAD_CONFIG, "TS_LOGIN_SERVER: %s", what);
+	}
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct settings {
 	char key_src[600];		/* env:NAME, file:PATH, or "config" when key holds it; "" when there is none */
 	struct secret key;		/* read already only when key_src is "config" */
 	char config[512];		/* the file that was read; "" for none */
+	int config_mode;		/* its mode when it holds a key that others can read; else 0 */
 };
 
 #define SETTINGS_CONTROL "https://controlplane.tailscale.com"
@@ -35,6 +36,9 @@ int settings_tag(struct settings *, const char *tag, struct why *);	/* adds one;
 
 /* The key itself, from src or, when NULL, from the settings; its shape is checked. An absent key is [no-key]. */
 int settings_key(struct settings *, const char *src, struct secret *, struct why *);
+
+/* Takes the variables that may hold a key out of the environment: a command of the user's needs none. */
+void settings_hide_keys(void);
 
 /* The control server's URL, checked and without a slash at its end. [usage] when it is no http or https URL. */
 int settings_control(const char *url, char *dst, int size, struct why *);
