@@ -15,7 +15,7 @@
  * brackets.
  *
  * The connection goes through tailscaled's socket: no root, no TUN, no proxy port that others could use.
- * tailscaled can not close it one way only. After stdin has ended, ts-nc therefore goes on printing until the
+ * tailscaled cannot close it one way only. After stdin has ended, ts-nc therefore goes on printing until the
  * other side closes, and the other side is not told of the end; with -N everything is closed instead, and an
  * answer on its way is lost. With a TUN node the connection is an ordinary one, and the end of stdin is
  * passed on.
