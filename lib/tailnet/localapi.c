@@ -458,7 +458,9 @@ int localapi_peers(const struct localapi *api, struct node_status *st, int (*fn)
 	long long deadline, struct why *why)
 {
 	struct why scan_why = {0};
-	struct peer_scan s = {.scan = {.key = "Peer", .fn = scan_peer}, .head.max = HEAD_MAX, .st = st, .fn = fn, .ctx = ctx, .why = &scan_why};
+	struct peer_scan s = {
+		.scan = {.key = "Peer", .fn = scan_peer}, .head.max = HEAD_MAX, .st = st, .fn = fn, .ctx = ctx, .why = &scan_why,
+	};
 	s.scan.ctx = &s;
 	struct http_res res = {0};
 	struct http_req req = request(api, "GET", BASE "status", deadline);
