@@ -49,12 +49,12 @@ endif
 # The same input gives the same bytes in any folder: no absolute path, no date, no build id.
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \
 	-ffile-prefix-map=$(CURDIR)=. $(if $(SYSROOT),-ffile-prefix-map=$(SYSROOT)=sysroot) \
-	$(INCLUDES) $(SYSROOT_CPPFLAGS) $(CPPFLAGS) $(CFLAGS)
+	$(INCLUDES) $(if $(SYSROOT),-DSYSROOT) $(SYSROOT_CPPFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(SYSROOT_CFLAGS) $(LINK) $(SYSROOT_LDFLAGS) $(LDFLAGS)
 STRIP = $(or $(SYSROOT_STRIP),strip)
 
 OBJ = $(patsubst %.c,$(B)/%.o,main.c $(APPLETS))
-LIBOBJ = $(patsubst %.c,$(B)/%.o,$(LIB)) $(B)/gen/licenses.o
+LIBOBJ = $(patsubst %.c,$(B)/%.o,$(LIB)) $(B)/gen/licenses.o $(B)/gen/roots.o
 
 all: $(if $(filter $(HOST),$(ARCH)),moorbox,$(B)/moorbox)
 
@@ -73,6 +73,8 @@ $(B)/%.o: %.c | gen/.done
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/gen/licenses.o: $(B)/gen/licenses.c
+	$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
+$(B)/gen/roots.o: $(B)/gen/roots.c
 	$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
 
 $(B)/main.o: $(B)/gen/versions.h
@@ -94,10 +96,14 @@ gen/.done: scripts/gen scripts/gen.awk completions/values config.mk main.c $(APP
 	@AWK='$(AWK)' scripts/gen gen '$(VERSION)' '$(DATE)' completions/values main.c $(APPLETS)
 gen/%.h: gen/.done
 	@:
-$(B)/gen/versions.h: $(wildcard $(B)/sysroot.mk) config.mk
+$(B)/gen/versions.h: $(wildcard $(B)/sysroot.mk) config.mk $(B)/gen/roots.c
 	@mkdir -p $(@D)
-	@{ echo '#define LINKED_VERSIONS ""'; sed 's/.*/	"&\\n"/' /dev/null $(addsuffix /VERSIONS,$(SYSROOT)); } | \
+	@{ echo '#define LINKED_VERSIONS ""'; { cat /dev/null $(addsuffix /VERSIONS,$(SYSROOT)); \
+		sed -n 's,.*made by deps/roots: \(.*\) \*/,roots \1,p' $(B)/gen/roots.c; } | sed 's/.*/	"&\\n"/'; } | \
 		sed '$$!s/$$/ \\/' >$@
+$(B)/gen/roots.c: deps/roots deps/roots.lock
+	@mkdir -p $(@D)
+	@deps/roots $@
 LICENSES = $(wildcard LICENSE) $(filter-out %/README,$(sort $(wildcard docs/licenses/*)))
 $(B)/gen/licenses.c: scripts/licenses $(LICENSES)
 	@mkdir -p $(@D)

@@ -1,7 +1,7 @@
 /* http - requests over unix sockets and the network, one or many at once, and streams of lines */
 #include "http.h"
 #include "clock.h"
-#include "file.h"
+#include "roots.h"
 #include "str.h"
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Ours is musl, and its libcurl stands on mbedTLS; libcurl of a glibc system is only used for development. */
-#if !defined __GLIBC__ && __has_include(<mbedtls/build_info.h>)
+/* The pinned libcurl stands on mbedTLS; libcurl of a glibc system is only used for development. */
+#if __has_include(<mbedtls/build_info.h>) && (!defined __GLIBC__ || defined SYSROOT)
 #define HTTP_MBEDTLS 1
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
@@ -49,6 +49,9 @@ struct trip {
 	struct http_stream *stream;
 	char key[96];			/* which daemon: libcurl must not mix their connections */
 	char error[CURL_ERROR_SIZE];
+	int https_proxy;
+	int looked;			/* certificates of this handshake so far */
+	int upgraded;			/* 101 came, and was asked for */
 	int tls_flags;			/* mbedTLS's MBEDTLS_X509_BADCERT_... of the first bad certificate */
 };
 
@@ -167,104 +170,27 @@ const char *http_proxy(const char *url)
 
 const char *http_ca_file(const char *ca, struct why *why)
 {
-	static const char *const vars[] = { "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NIX_SSL_CERT_FILE" };
-	static const char *const system_files[] = {
-		"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem",
-		"/etc/ssl/ca-bundle.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-	};
-	const char *var = NULL;
-	for (size_t i = 0; i < sizeof vars / sizeof *vars && !ca; i++)
-		ca = env(var = vars[i]);
-	if (ca) {
-		if (!access(ca, R_OK))
-			return ca;
-		why_set(why, R_CONTROL_TLS, "%s%s%s: cannot read the certificates: %s", var ? var : "",
-		        var ? "=" : "", ca, strerror(errno));
-		return NULL;
-	}
-	for (size_t i = 0; i < sizeof system_files / sizeof *system_files; i++)
-		if (!access(system_files[i], R_OK))
-			return system_files[i];
-	why_set(why, R_CONTROL_TLS, "this machine has no CA certificates");
-	why_hint(why, "install ca-certificates, or set SSL_CERT_FILE");
-	return NULL;
+	return roots_file(ca, why);
 }
-
 
 #if HTTP_MBEDTLS
-static int sextet(int c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Decodes in place, passing over line ends and padding; the length. */
-static size_t unbase64(unsigned char *text, size_t len)
-{
-	unsigned bits = 0;
-	size_t out = 0;
-	int have = 0;
-	for (size_t i = 0; i < len; i++) {
-		int v = sextet(text[i]);
-		if (v < 0)
-			continue;
-		bits = bits << 6 | (unsigned)v;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			text[out++] = (unsigned char)(bits >> have);
-		}
-	}
-	return out;
-}
-
-/* The roots of one file, kept for all connections. mbedTLS's own PEM reader takes 13 ms for a system's bundle,
- * this 1 ms: certificates are public, so nothing here has to take constant time. */
-static mbedtls_x509_crt *read_roots(const char *file)
-{
-	static mbedtls_x509_crt roots;
-	static struct buf pem;
-	static char *from;
-	static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
-	struct why why;
-	if (!file)
-		return NULL;
-	if (str_eq(from, file))
-		return &roots;
-	if (from)
-		mbedtls_x509_crt_free(&roots);
-	free(from);
-	from = NULL;
-	buf_clear(&pem);
-	mbedtls_x509_crt_init(&roots);
-	if (file_read(AT_FDCWD, file, &pem, 8 << 20, &why))
-		return NULL;
-	int found = 0;
-	for (char *p = pem.p, *q; p && (p = strstr(p, begin)) && (q = strstr(p, end)); p = q) {
-		p += sizeof begin - 1;
-		size_t len = unbase64((unsigned char *)p, (size_t)(q - p));
-		/* One that mbedTLS does not understand (a curve, an old hash) does not spoil the others. */
-		found += !mbedtls_x509_crt_parse_der_nocopy(&roots, (unsigned char *)p, len);
-	}
-	if (!found)
-		return NULL;
-	from = xstrdup(file);
-	return &roots;
-}
-
 static int look_at_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
 	struct trip *t = ctx;
-	(void)depth;
+	char name[256];
+	if (t->req->flags & HTTP_ANY_CERT) {
+		*flags = 0;
+		return 0;
+	}
+	/* What all rests on comes first. */
+	if (!t->looked++ && depth && !*flags && !roots_is_built_in(cert->raw.p, cert->raw.len)
+	    && mbedtls_x509_dn_gets(name, sizeof name, &cert->subject) > 0)
+		str_escape(t->res->anchor, sizeof t->res->anchor, name, strlen(name));
+	if (!depth)
+		t->looked = 0;		/* a proxy's certificate may be followed by another */
 	if (!*flags)
 		return 0;
 	t->tls_flags |= (int)*flags;
-	char name[256];
 	if (!*t->res->issuer && mbedtls_x509_dn_gets(name, sizeof name, &cert->issuer) > 0)
 		str_escape(t->res->issuer, sizeof t->res->issuer, name, strlen(name));
 	return 0;
@@ -274,13 +200,9 @@ static CURLcode set_roots(CURL *easy, void *config, void *ctx)
 {
 	struct trip *t = ctx;
 	(void)easy;
-	const char *file = http_ca_file(t->req->ca, t->why);
-	mbedtls_x509_crt *roots = read_roots(file);
-	if (!roots) {
-		if (file)
-			why_set(t->why, R_CONTROL_TLS, "%s: no certificate in it can be read", file);
+	mbedtls_x509_crt *roots = roots_chain(t->req->ca, t->why);
+	if (!roots)
 		return CURLE_SSL_CACERT_BADFILE;
-	}
 	mbedtls_ssl_conf_ca_chain(config, roots, NULL);
 	mbedtls_ssl_conf_verify(config, look_at_cert, t);
 	return CURLE_OK;
@@ -290,18 +212,29 @@ static CURLcode set_roots(CURL *easy, void *config, void *ctx)
 static int set_tls(struct trip *t)
 {
 	tls_used = 1;
-	const char *file = http_ca_file(t->req->ca, t->why);
-	if (!file) {
+#if HTTP_MBEDTLS
+	/* Read here, so that a bad one is told apart; libcurl asks for it at each handshake, a proxy's as well. */
+	if (!roots_chain(t->req->ca, t->why)) {
 		t->res->fault = HTTP_TLS;
 		return -1;
 	}
-#if HTTP_MBEDTLS
 	curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_FUNCTION, set_roots);
 	curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_DATA, t);
 #else
-	curl_easy_setopt(t->easy, CURLOPT_CAINFO, file);
+	const char *file = roots_file(t->req->ca, t->why);
+	if (!file && t->why->reason) {
+		t->res->fault = HTTP_TLS;
+		return -1;
+	}
+	if (file)
+		curl_easy_setopt(t->easy, CURLOPT_CAINFO, file);
+	if (file)
+		curl_easy_setopt(t->easy, CURLOPT_PROXY_CAINFO, file);
 #endif
-	curl_easy_setopt(t->easy, CURLOPT_PROXY_CAINFO, file);
+	if (t->req->flags & HTTP_ANY_CERT) {
+		curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
 	return 0;
 }
 
@@ -366,6 +299,12 @@ static size_t take_header(char *line, size_t size, size_t n, void *ctx)
 		return len;
 	}
 	char *colon = memchr(line, ':', len);
+	if (t->req->flags & HTTP_UPGRADE && len <= 2) {
+		long status = 0;
+		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+		t->upgraded = status == 101;
+		return t->upgraded ? 0 : len;
+	}
 	if (!colon || memchr(line, 0, len))
 		return len;
 	char *value = colon + 1, *end = line + len;
@@ -554,6 +493,7 @@ static void set_network(struct trip *t, int is_https)
 	/* Given always, so that of the environment libcurl reads only the networks in NO_PROXY. */
 	curl_easy_setopt(e, CURLOPT_PROXY, proxy ? proxy : "");
 	t->res->via_proxy = proxy != NULL;
+	t->https_proxy = proxy && !strncasecmp(proxy, "https:", 6);
 #if CURL_AT_LEAST_VERSION(7, 85, 0)
 	const char *allowed = is_https ? "https" : "http,https";
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, is_https ? "https" : "http");
@@ -625,6 +565,7 @@ static const struct fault_info { enum reason reason; int status; const char *tex
 	[HTTP_UNREACHABLE]   = { R_NO_PATH, 0, "cannot be reached" },
 	[HTTP_TLS]           = { R_CONTROL_TLS, 0, "the certificate is not trusted" },
 	[HTTP_TLS_TIME]      = { R_CLOCK, 0, "by this machine's clock the certificate is expired or not valid yet" },
+	[HTTP_PROXY_TLS]     = { R_CONTROL_TLS, 0, "no TLS with the proxy" },
 	[HTTP_PROXY_REFUSED] = { R_CONTROL_PROXY, 0, "the proxy refuses it" },
 	[HTTP_PROXY_AUTH]    = { R_CONTROL_PROXY, 0, "the proxy wants a user and password" },
 	[HTTP_PROXY_DEAD]    = { R_DIAL_FAILED, EXIT_RETRY, "the proxy cannot be reached" },
@@ -671,6 +612,8 @@ static enum http_fault find_fault(const struct trip *t)
 	int proxied = t->res->via_proxy;
 	if (t->socket_failed)
 		return HTTP_SOCKET;
+	if (t->upgraded)
+		return HTTP_FINE;
 	if (t->res->connect_status >= 300)
 		return proxy_fault(t);
 	switch (t->rc) {
@@ -684,8 +627,10 @@ static enum http_fault find_fault(const struct trip *t)
 	case CURLE_PARTIAL_FILE: case CURLE_GOT_NOTHING: return HTTP_CUT;
 	case CURLE_RECV_ERROR: case CURLE_SEND_ERROR: return HTTP_CUT;
 	case CURLE_SSL_CACERT_BADFILE: return HTTP_TLS;
-	case CURLE_PEER_FAILED_VERIFICATION: return is_bad_date(t) ? HTTP_TLS_TIME : HTTP_TLS;
-	case CURLE_SSL_CONNECT_ERROR: return is_bad_date(t) ? HTTP_TLS_TIME : HTTP_TLS;
+	case CURLE_PEER_FAILED_VERIFICATION: case CURLE_SSL_CONNECT_ERROR:
+		if (t->https_proxy && !t->res->connect_status)
+			return HTTP_PROXY_TLS;
+		return is_bad_date(t) ? HTTP_TLS_TIME : HTTP_TLS;
 	default: break;
 	}
 	if (t->rc == CURLE_COULDNT_CONNECT) {
@@ -707,7 +652,7 @@ static void say_fault(struct trip *t)
 {
 	struct http_res *res = t->res;
 	const struct fault_info *f = &faults[res->fault];
-	int is_tls = res->fault == HTTP_TLS;
+	int is_tls = res->fault == HTTP_TLS || res->fault == HTTP_PROXY_TLS;
 	char url[192], detail[160] = "";
 	const char *by = res->issuer;
 	const char *denied = http_header(res, "x-deny-reason");
@@ -719,10 +664,21 @@ static void say_fault(struct trip *t)
 	else if ((is_tls && !t->tls_flags) || res->fault == HTTP_GARBAGE)
 		str_escape(detail, sizeof detail, t->error, strlen(t->error));
 	why_set(t->why, f->reason, "%s: %s%s%s%s%s%s", http_redact_url(url, sizeof url, t->req->url),
-	        is_tls ? tls_text(t) : f->text, *detail ? " (" : "", detail, *detail ? ")" : "",
+	        res->fault == HTTP_TLS ? tls_text(t) : f->text, *detail ? " (" : "", detail, *detail ? ")" : "",
 	        *by ? "; its issuer is " : "", by);
 	if (f->status)
 		t->why->status = f->status;
+}
+
+static int how_far(const struct trip *t)
+{
+	curl_off_t name = 0, connected = 0, tls = 0;
+	curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &name);
+	curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(t->easy, CURLINFO_APPCONNECT_TIME_T, &tls);
+	if (!connected)
+		return name ? HTTP_AT_CONNECT : HTTP_AT_NAME;
+	return tls || !str_starts(t->req->url, "https:") ? HTTP_AT_ANSWER : HTTP_AT_TLS;
 }
 
 static void trip_judge(struct trip *t)
@@ -740,6 +696,7 @@ static void trip_judge(struct trip *t)
 	if (n || t->rc == CURLE_OK)
 		res->via_proxy = n != 0;
 #endif
+	res->at = how_far(t);
 	res->fault = find_fault(t);
 	if (res->fault == HTTP_FINE || res->fault == HTTP_SOCKET)
 		return;

@@ -1,8 +1,8 @@
 /* http - requests over unix sockets and the network, one or many at once, and streams of lines
  *
  * LocalAPI: set socket; the connection is dialled and its owner checked by dial_unix, kept and used again.
- * Network: proxies and NO_PROXY come from the environment, the CA from ca, SSL_CERT_FILE, CURL_CA_BUNDLE,
- * NIX_SSL_CERT_FILE or the system, in this order. https stays https on redirects; http only if the URL
+ * Network: proxies and NO_PROXY come from the environment, the CAs from ca and as roots.h says, for an https:
+ * proxy too. https stays https on redirects; http only if the URL
  * says so.
  *
  * A call answers 0 when a whole response came, whatever its status; -1 with *why when none did (res.fault
@@ -23,6 +23,7 @@ enum http_fault {
 	HTTP_TLS,		/* not trusted, or no TLS at the other end */
 	HTTP_TLS_TIME,		/* trusted but for the dates: ours or the certificate's clock is wrong */
 	HTTP_PROXY_REFUSED, HTTP_PROXY_AUTH, HTTP_PROXY_DEAD,
+	HTTP_PROXY_TLS,		/* an https: proxy is not trusted, or speaks no TLS */
 	HTTP_TIMEOUT, HTTP_CUT, HTTP_TOO_BIG,
 	HTTP_GARBAGE,		/* the answer is not HTTP */
 	HTTP_STOPPED,		/* the sink ended it */
@@ -32,6 +33,8 @@ enum {
 	HTTP_REDIRECT = 1,	/* follow up to 5 redirects, GET only */
 	HTTP_NO_PROXY = 2,
 	HTTP_FRESH = 4,		/* a new connection, not kept afterwards */
+	HTTP_UPGRADE = 8,	/* 101 is the end, and the connection with it: was the upgrade let through? */
+	HTTP_ANY_CERT = 16,	/* no certificate is looked at: for probes that tell nothing and believe nothing */
 };
 
 struct http_req {
@@ -60,8 +63,10 @@ struct http_res {
 	struct buf head;		/* see http_header */
 	int connect_status;		/* what a proxy answered to CONNECT; 0 when none was asked */
 	int via_proxy;
+	enum { HTTP_AT_NAME, HTTP_AT_CONNECT, HTTP_AT_TLS, HTTP_AT_ANSWER } at;	/* how far it came; of the proxy, if one is asked */
 	long long us;			/* the whole of it */
 	char issuer[128];		/* who signed the certificate that was not trusted; "" */
+	char anchor[128];		/* the CA that a trusted one rests on, when it is none of those built in; "" */
 };
 
 /* One request. http_res_free is due after every call, failed ones too. */

@@ -366,7 +366,8 @@ static void test_network(int port)
 	   && str_eq(http_redact_url(text, sizeof text, "http://h/?a@b"), "http://h/?a@b"), "passwords in URLs are not shown");
 	setenv("SSL_CERT_FILE", "/nowhere.pem", 1);
 	unsetenv("https_proxy");
-	ok(http_do(&r, &res, &why) == -1 && res.fault == HTTP_TLS && strstr(why.msg, "SSL_CERT_FILE=/nowhere.pem"),
+	ok(http_do(&r, &res, &why) == -1 && res.fault == HTTP_TLS && why.reason == R_BAD_CA
+	   && strstr(why.msg, "SSL_CERT_FILE=/nowhere.pem"),
 	   "a CA file that is not there is named");
 	http_res_free(&res);
 	unsetenv("SSL_CERT_FILE");
