@@ -88,7 +88,7 @@ static void explain(int left, const struct ws *ws)
 {
 	switch (left) {
 	case LEFT_LISTED:
-		hint("ws-down --forget --api SRC deletes it there as well");
+		hint("ws-down --forget --api SRC %s deletes it there as well", ws->name);
 		warn("logged out; as a kept node it stays listed at %s until it is deleted there", ws->spec.control);
 		break;
 	case LEFT_DEAD:
@@ -97,6 +97,24 @@ static void explain(int left, const struct ws *ws)
 	default:
 		verbose("%s", done_words(left));
 	}
+}
+
+/* What a workspace that is gone from here has left at its control server: 1 deleted, 0 nothing, -1. */
+static int delete_leased(const char *name, struct why *why)
+{
+	char control[512] = "", id[64];
+	struct api api;
+	int rc = ws_lease_of(&root, name, control, id, why);
+	if (rc != 1)
+		return rc;
+	if (api_open(&api, api_src, control, deadline, why) < 0)
+		return -1;
+	rc = api_delete_node(&api, id, deadline, why);
+	api_close(&api);
+	if (rc < 0 || ws_lease_drop(&root, id, why) < 0)
+		return -1;
+	verbose("the node %s is deleted at %s", id, control);
+	return 1;
 }
 
 /* One workspace, in a process of its own. Writes what became of it: a reason word, or "". */
@@ -113,8 +131,10 @@ static int take_down(int i, void *ctx, int out)
 		err_subject = name;
 		int rc = ws_open(&root, name, WS_LOCK, deadline, &ws, &why);
 		if (rc < 0 && why.reason == R_NO_WORKSPACE) {
-			verbose("there is no such workspace: nothing to do");
-			return EXIT_DONE;
+			if (!how.forget || !api_src || (rc = delete_leased(name, &why)) == 0)
+				verbose("there is no such workspace: nothing to do");
+			if (rc >= 0 || why.reason == R_NO_WORKSPACE)
+				return EXIT_DONE;
 		}
 		if (rc == 0 && api_src && api_open(&api, api_src, ws.spec.control, deadline, &why) < 0)
 			rc = -1;

@@ -113,6 +113,7 @@ struct up {
 	struct node_status st;
 	int needs[NEEDS_MAX], nneeds;
 	int found_up;			/* it was up before us */
+	int rejoins;			/* a kept node, whose host name may have been another */
 };
 
 static void tell(const char *text, void *ctx)
@@ -460,6 +461,21 @@ static int check_name(struct up *u, struct why *why)
 	return why_hint(why, "remove the other node, choose another name, or: ws-up --any-name %s", ws->name);
 }
 
+/* A new DNS name comes with a later netmap; a control server that gives none leaves the old one. */
+static int await_name(struct up *u, struct why *why)
+{
+	enum { RENAME_MS = 3000, LOOK_MS = 20 };
+	char old[sizeof u->st.dns_name];
+	long long until = clock_ms() + RENAME_MS;
+	str_copy(old, sizeof old, u->st.dns_name);
+	while (str_eq(u->st.dns_name, old) && !has_name(&u->st, u->ws.spec.hostname) && !clock_passed(until) && !clock_passed(u->deadline)) {
+		poll(NULL, 0, LOOK_MS);
+		if (localapi_status(&u->daemon.api, &u->st, u->deadline, why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int note_node(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
@@ -505,6 +521,8 @@ static int wait_ready(struct up *u, struct why *why)
 static int finish(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
+	if (u->rejoins && await_name(u, why) < 0)
+		return -1;
 	if (note_node(u, why) < 0 || check_name(u, why) < 0 || ws_lease_add(&u->root, ws, why) < 0 || open_inbound(u, why) < 0)
 		return -1;
 	ws->run.phase = WS_UP;
@@ -558,6 +576,7 @@ static int fresh(struct up *u, struct why *why)
 	struct secret key = {0};
 	int was_kept = ws->has_spec && ws->spec.keep && u->spec.keep;
 	char proxy[300];
+	u->rejoins = was_kept && !str_eq(ws->spec.hostname, u->spec.hostname);
 	ws->spec = u->spec;
 	if (ws->spec.inbound == WS_IN_PORTS && !ws->spec.nderp)
 		ws->spec.nderp = ws_derp_recall(&u->root, ws->spec.control, ws->spec.derp, WS_DERPS);
@@ -593,7 +612,6 @@ static int fresh(struct up *u, struct why *why)
 /* Live, without a new start: the host name, and whether routes are used. */
 static int change(struct up *u, struct why *why)
 {
-	enum { RENAME_MS = 3000, LOOK_MS = 20 };
 	const struct localapi *api = &u->daemon.api;
 	struct ws_spec *s = &u->ws.spec;
 	char patch[256], old[sizeof u->st.dns_name];
@@ -607,14 +625,9 @@ static int change(struct up *u, struct why *why)
 	struct ws_spec was = *s;
 	str_copy(s->hostname, sizeof s->hostname, u->spec.hostname);
 	s->accept_routes = u->spec.accept_routes;
-	/* the new DNS name comes with the next netmap; a control server that gives none leaves the old one */
 	str_copy(old, sizeof old, u->st.dns_name);
-	long long until = clock_ms() + RENAME_MS;
-	while (renamed && str_eq(u->st.dns_name, old) && !has_name(&u->st, s->hostname) && !clock_passed(until) && !clock_passed(u->deadline)) {
-		poll(NULL, 0, LOOK_MS);
-		if (localapi_status(api, &u->st, u->deadline, why) < 0)
-			return -1;
-	}
+	if (renamed && await_name(u, why) < 0)
+		return -1;
 	if (renamed && !str_eq(u->st.dns_name, old) && check_name(u, why) < 0) {
 		struct why ignored;
 		*s = was;

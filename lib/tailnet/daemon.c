@@ -363,7 +363,7 @@ static int wait_socket(const struct ws *ws, struct daemon *d, int watch, long lo
 	}
 }
 
-static void fill_run(struct ws *ws, const struct proc_child *child, const char *tailscaled, const struct limits *l)
+static void fill_run(struct ws *ws, const struct proc_child *child, const char *tailscaled, const char *sock, const struct limits *l)
 {
 	struct ws_run *r = &ws->run;
 	memset(r, 0, sizeof *r);
@@ -372,6 +372,7 @@ static void fill_run(struct ws *ws, const struct proc_child *child, const char *
 	proc_machine(r->machine);
 	r->netns = proc_netns(0);
 	str_copy(r->tailscaled, sizeof r->tailscaled, tailscaled);
+	str_copy(r->socket, sizeof r->socket, sock);
 	str_copy(r->inbound, sizeof r->inbound,
 		ws->spec.inbound == WS_IN_ALL ? "open" : ws->spec.inbound == WS_IN_NONE ? "closed" : "landlock");
 	r->confined = l->held.files;
@@ -425,7 +426,7 @@ static int spawn(struct ws *ws, const char *tailscaled, const char *node, const 
 		rc = -1;
 	}
 	if (!rc) {
-		fill_run(ws, child, tailscaled, l);
+		fill_run(ws, child, tailscaled, sock, l);
 		if (ws_save_run(ws, why) < 0) {
 			permit_end(permit);
 			proc_abandon(child);
@@ -517,6 +518,10 @@ int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, in
 		if (!rc) {
 			str_copy(ws->run.version, sizeof ws->run.version, st.version);
 			rc = release_check_version(st.version, why);
+			if (!rc && strstr(st.health, "tate store failed")) {
+				why_set(why, R_BAD_STATE, "tailscaled cannot read its state in %s", node);
+				rc = why_hint(why, "ws-down --forget %s", ws->name);
+			}
 		}
 	}
 	permit_end(&permit);

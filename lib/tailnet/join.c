@@ -152,7 +152,7 @@ struct joining {
 	struct why control;		/* what the last asking said */
 	char said[512];			/* what the user was told last */
 	char error[512], health[512];	/* tailscaled's own words */
-	int state, logged_in, limited;
+	int state, had_login, logged_in, limited;
 	long long next_ask;
 };
 
@@ -185,8 +185,25 @@ static int refusal(struct joining *g, const char *text, struct why *why)
 	return -1;
 }
 
-static int take_event(struct joining *g, const struct bus_event *e, struct why *why)
+static int no_key(const char *what, struct why *why)
 {
+	why_set(why, R_NO_KEY, "%s, and there is no auth key", what);
+	return why_hint(why, "export TS_AUTHKEY=..., or pass -k file:PATH, or log in with a browser: --login");
+}
+
+/* It had a login when it was started, which the control server does not take any more: expired, or deleted there. */
+static int log_in_again(struct joining *g, long long deadline, struct why *why)
+{
+	g->had_login = 0;
+	if (!g->j->key)
+		return g->j->interactive ? 0 : no_key("the node has to log in again", why);
+	return localapi_start(&g->j->daemon->api, g->j->key, &g->j->prefs, deadline, why);
+}
+
+static int take_event(struct joining *g, const struct bus_event *e, long long deadline, struct why *why)
+{
+	if (g->had_login && (e->state == NODE_NEEDS_LOGIN || *e->url) && log_in_again(g, deadline, why) < 0)
+		return -1;
 	if (*e->err && refusal(g, e->err, why) < 0)
 		return -1;
 	if (e->has_health) {
@@ -221,7 +238,7 @@ static int give_up(struct joining *g, struct why *why)
 		return why_hint(why, "approve it at %s/admin; the node waits, and ws-up again goes on",
 			str_eq(control, SETTINGS_CONTROL) ? "https://login.tailscale.com" : control);
 	}
-	if (!g->logged_in && !g->j->key && g->state != NODE_STARTING) {
+	if (!g->had_login && !g->logged_in && !g->j->key && g->state != NODE_STARTING) {
 		why_set(why, R_LOGIN, "nobody has logged in yet");
 		return why_hint(why, "open the URL above; the node waits, and ws-up again goes on");
 	}
@@ -269,7 +286,7 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 		int settled = g->logged_in || g->state >= NODE_NEEDS_APPROVAL;
 		long long until = settled || g->ask.fd >= 0 || (deadline && deadline < g->next_ask) ? deadline : g->next_ask;
 		int rc = bus_next(g->bus, &e, fds, 2, until, why);
-		if (rc == BUS_EVENT && take_event(g, &e, why) < 0)
+		if (rc == BUS_EVENT && take_event(g, &e, deadline, why) < 0)
 			return -1;
 		if (rc == BUS_FDS && fds[0].revents)
 			return why_set(why, R_TAILSCALED_DIED, "tailscaled ended while joining");
@@ -296,10 +313,9 @@ int join_run(const struct join *j, struct node_status *st, long long deadline, s
 	if (localapi_status(api, st, deadline, why) < 0)
 		return -1;
 	int has_login = st->has_key && st->state != NODE_NEEDS_LOGIN;
-	if (!has_login && !j->key && !j->interactive && !j->resume) {
-		why_set(why, R_NO_KEY, "the node is not logged in, and there is no auth key");
-		return why_hint(why, "export TS_AUTHKEY=..., or pass -k file:PATH, or log in with a browser: --login");
-	}
+	if (!has_login && !j->key && !j->interactive && !j->resume)
+		return no_key("the node is not logged in", why);
+	g.had_login = has_login && !j->resume;
 	if (bus_open(&g.bus, api, deadline, why) < 0)
 		return -1;
 	int rc = 0;

@@ -50,14 +50,18 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 		if (*st.id)
 			str_copy(ws->run.node_id, sizeof ws->run.node_id, st.id);
 	}
+	/* a node that was stopped tells its id only after a while; the lease knows it */
+	struct why ignored;
+	if (!*ws->run.node_id && ws_lease_of(root, ws->name, ws->spec.control, ws->run.node_id, &ignored) != 1)
+		*ws->run.node_id = 0;
 	if (cause.reason && !ws->spec.keep && ws->run.phase < WS_JOINING) {
 		/* its ws-up was killed before it was told to join: there is no node, whatever ails it */
 		cause.reason = R_NONE;
 		registered = 0;
 	}
 	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, deadline, &cause);
-	/* its lease goes before run.json, which alone remembers the id if we are killed here */
-	if (!out && ws_lease_drop(root, ws->run.node_id, why) < 0)
+	/* its lease goes before run.json, which alone remembers the id if we are killed here; that of a kept one goes with the node */
+	if (!out && !(listed && registered) && ws_lease_drop(root, ws->run.node_id, why) < 0)
 		return -1;
 	struct ws_run was = ws->run;
 	if (daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0)
@@ -68,20 +72,17 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 		if (l->force) {
 			left_behind(ws, &cause, why);
 			why->status = EXIT_NO;
-			struct why ignored;
 			ws_forget(root, ws, &ignored);
 			return -1;
 		}
 		/* what is known of the node is kept, without a process */
 		ws->run = was;
 		ws->run.daemon.pid = 0;
-		struct why ignored;
 		ws_save_run(ws, &ignored);
 		return left_behind(ws, &cause, why);
 	}
-	if (forget(root, ws, 1, why) < 0)
-		return -1;
-	return listed && registered && !deleted ? LEFT_LISTED : LEFT_GONE;
+	int stays = listed && registered && !deleted;
+	return forget(root, ws, !stays, why) < 0 ? -1 : stays ? LEFT_LISTED : LEFT_GONE;
 }
 
 static int has_state(const struct ws_root *root, struct ws *ws)
@@ -106,7 +107,7 @@ static int wake_and_log_out(const struct ws_root *root, struct ws *ws, const str
 	ws->spec.inbound = WS_IN_NONE;
 	*ws->spec.socks = *ws->spec.http = 0;
 	if (daemon_start(root, ws, NULL, 0, &d, deadline, why) < 0) {
-		if (!l->force)
+		if (!l->force && why->reason != R_BAD_STATE)
 			return -1;
 		return forget(root, ws, 0, why) < 0 ? -1 : LEFT_DEAD;
 	}

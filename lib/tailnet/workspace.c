@@ -197,6 +197,7 @@ int ws_save_run(struct ws *ws, struct why *why)
 	json_w_str(&b, "nodeID", r->node_id);
 	json_w_str(&b, "dnsName", r->dns_name);
 	json_w_str(&b, "ip", r->ip);
+	json_w_str(&b, "socket", r->socket);
 	json_w_str(&b, "inbound", r->inbound);
 	json_w_bool(&b, "confined", r->confined);
 	json_w_num(&b, "since", r->since);
@@ -208,7 +209,9 @@ int ws_save_run(struct ws *ws, struct why *why)
 int ws_drop_run(struct ws *ws, struct why *why)
 {
 	ws->has_run = 0;
-	memset(&ws->run, 0, sizeof ws->run);
+	struct ws_run none = {0};
+	str_copy(none.socket, sizeof none.socket, ws->run.socket);	/* it is still to be deleted */
+	ws->run = none;
 	if (unlinkat(ws->dir, "run.json", 0) < 0 && errno != ENOENT)
 		return why_errno(why, "remove run.json:");
 	fsync(ws->dir);
@@ -259,6 +262,7 @@ static void load_run(struct ws_run *r, const struct json *j)
 	r_str(j, 0, "nodeID", r->node_id, sizeof r->node_id);
 	r_str(j, 0, "dnsName", r->dns_name, sizeof r->dns_name);
 	r_str(j, 0, "ip", r->ip, sizeof r->ip);
+	r_str(j, 0, "socket", r->socket, sizeof r->socket);
 	r_str(j, 0, "inbound", r->inbound, sizeof r->inbound);
 	r->confined = r_bool(j, "confined");
 	r->since = r_num(j, 0, "since");
@@ -450,7 +454,14 @@ int ws_socket(const struct ws_root *root, const struct ws *ws, int create, struc
 		slash[slash == s->dir] = 0;
 		return 0;
 	}
-	int rc = own_socket(root, ws, create, s, why);
+	/* XDG_RUNTIME_DIR may be another by now, or not be set */
+	if (!create && *ws->run.socket == '/') {
+		str_copy(s->path, sizeof s->path, ws->run.socket);
+		str_copy(s->dir, sizeof s->dir, ws->run.socket);
+		*strrchr(s->dir, '/') = 0;
+		return 0;
+	}
+	int rc = !create && *ws->run.socket ? 0 : own_socket(root, ws, create, s, why);
 	if (rc)
 		return rc < 0 ? -1 : 0;
 	/* reached by a short relative path: tailscaled's directory is NAME/, ours is its descriptor */
@@ -633,7 +644,9 @@ int ws_lease_drop(const struct ws_root *root, const char *node_id, struct why *w
 	return *node_id ? rewrite_leases(root, has_id, node_id, NULL, why) : 0;
 }
 
-int ws_lease_find(const struct ws_root *root, const char *control, const char *hostname, char id[static 64], struct why *why)
+/* The last one whose key has the value, and is of control unless that is "". */
+static int find_lease(const struct ws_root *root, const char *key, const char *value, char *control, size_t size, char id[static 64],
+	struct why *why)
 {
 	struct buf b = {0};
 	int found = 0, rc = file_read(root->fd, "leases.jsonl", &b, LEASES_MAX, why);
@@ -644,13 +657,28 @@ int ws_lease_find(const struct ws_root *root, const char *control, const char *h
 		struct why ignored;
 		if (json_parse(&j, line, end - line, &ignored) < 0)
 			continue;
-		if (json_str_eq(&j, json_get(&j, 0, "control"), control) && json_str_eq(&j, json_get(&j, 0, "name"), hostname)
-			&& json_str(&j, json_get(&j, 0, "id"), id, 64) > 0)
+		if ((!*control || json_str_eq(&j, json_get(&j, 0, "control"), control)) && json_str_eq(&j, json_get(&j, 0, key), value)
+			&& json_str(&j, json_get(&j, 0, "id"), id, 64) > 0) {
 			found = 1;
+			if (size)
+				json_str(&j, json_get(&j, 0, "control"), control, size);
+		}
 		json_free(&j);
 	}
 	buf_free(&b);
 	return found;
+}
+
+int ws_lease_find(const struct ws_root *root, const char *control, const char *hostname, char id[static 64], struct why *why)
+{
+	char url[512];
+	str_copy(url, sizeof url, control);
+	return find_lease(root, "name", hostname, url, 0, id, why);
+}
+
+int ws_lease_of(const struct ws_root *root, const char *workspace, char control[static 512], char id[static 64], struct why *why)
+{
+	return find_lease(root, "workspace", workspace, control, *control ? 0 : 512, id, why);
 }
 
 /* ---- DERP ports by control server ---- */

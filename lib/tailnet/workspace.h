@@ -52,6 +52,7 @@ struct ws_run {
 	unsigned long long netns;
 	char tailscaled[WS_PATH], version[64];
 	char node_id[64], dns_name[256], ip[48];
+	char socket[WS_PATH];			/* where it was started with; "sock" is NAME/sock; "" unknown */
 	char inbound[16];			/* landlock, pasta, open, closed */
 	int confined;
 	long long since;			/* seconds since 1970 */
@@ -108,6 +109,8 @@ int ws_lease_add(const struct ws_root *, const struct ws *, struct why *);
 int ws_lease_drop(const struct ws_root *, const char *node_id, struct why *);
 /* The lease on a host name at a control server, the last one: node id into id; 1, 0 none, -1. */
 int ws_lease_find(const struct ws_root *, const char *control, const char *hostname, char id[static 64], struct why *);
+/* The same by the workspace's name; of this control server, or of any when it is "", which is then filled in. */
+int ws_lease_of(const struct ws_root *, const char *workspace, char control[static 512], char id[static 64], struct why *);
 
 /* DERP ports seen at a control server, remembered in STATE/derp.json. */
 int ws_derp_recall(const struct ws_root *, const char *control, int *ports, int max);
