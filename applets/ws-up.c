@@ -112,6 +112,9 @@ struct up {
 	struct daemon daemon;
 	struct node_status st;
 	int needs[NEEDS_MAX], nneeds;
+	struct ws_lease lease;
+	int noted;			/* what control gave us is recorded */
+	int refused;			/* it did not end by a signal or the deadline */
 	int found_up;			/* it was up before us */
 	int rejoins;			/* a kept node, whose host name may have been another */
 };
@@ -339,7 +342,7 @@ static const char *differs(const struct ws_spec *now, const struct ws_spec *then
 
 static int tidy(struct up *u, int forget, struct why *why)
 {
-	struct leave l = {.forget = forget, .force = 1};
+	struct leave l = {.forget = forget, .force = 1, .refused = u->refused};
 	long long patient = clock_ms() + UNDO_MS;
 	return leave_run(&u->root, &u->ws, &l, patient, why);
 }
@@ -350,6 +353,7 @@ static void undo(struct up *u, int was_kept)
 	struct why ignored;
 	if (u->found_up)
 		return;
+	u->refused = !clock_passed(u->deadline);
 	clock_uncancel();
 	if (was_kept && u->spec.keep) {
 		struct leave stop = {0};
@@ -485,6 +489,16 @@ static int note_node(struct up *u, struct why *why)
 	return ws_save_run(ws, why);
 }
 
+/* The node has its id and name: the lease is written at once, so that a kill leaves a trace of it. */
+static int registered(void *ctx, struct why *why)
+{
+	struct up *u = ctx;
+	u->noted = 1;
+	if (u->rejoins && await_name(u, why) < 0)
+		return -1;
+	return note_node(u, why) < 0 || check_name(u, why) < 0 ? -1 : ws_lease_add(&u->root, &u->ws, &u->lease, why);
+}
+
 static int open_inbound(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
@@ -516,17 +530,14 @@ static int wait_ready(struct up *u, struct why *why)
 	return 0;
 }
 
-/* From Running to up: the order matters. The lease comes first, so that a kill leaves a trace of the node;
- * the shields are lowered last. */
+/* From Running to up. The shields are lowered last. */
 static int finish(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
-	if (u->rejoins && await_name(u, why) < 0)
-		return -1;
-	if (note_node(u, why) < 0 || check_name(u, why) < 0 || ws_lease_add(&u->root, ws, why) < 0 || open_inbound(u, why) < 0)
+	if ((!u->noted && registered(u, why) < 0) || open_inbound(u, why) < 0)
 		return -1;
 	ws->run.phase = WS_UP;
-	if (ws_save_run(ws, why) < 0 || wait_ready(u, why) < 0)
+	if (ws_save_run(ws, why) < 0 || ws_lease_settle(&u->lease, why) < 0 || wait_ready(u, why) < 0)
 		return -1;
 	if (ws->spec.inbound == WS_IN_ALL)
 		warn_open();
@@ -541,6 +552,7 @@ static int join(struct up *u, const char *key, int resume, struct why *why)
 		tags[i] = ws->spec.tags[i];
 	struct join j = {
 		.daemon = &u->daemon, .key = key, .interactive = u->login, .resume = resume, .tell = tell,
+		.registered = registered, .ctx = u,
 		.prefs = {
 			.control = ws->spec.control, .hostname = ws->spec.hostname, .tags = tags, .shields_up = 1,
 			.ssh = ws->spec.ssh, .accept_routes = ws->spec.accept_routes,
@@ -596,7 +608,7 @@ static int fresh(struct up *u, struct why *why)
 	if (!rc)
 		rc = ws_save_spec(ws, why);
 	if (!rc)
-		rc = daemon_start(&u->root, ws, u->needs, u->nneeds, &u->daemon, u->deadline, why);
+		rc = daemon_start(&u->root, ws, u->needs, u->nneeds, &u->daemon, &u->st, u->deadline, why);
 	if (!rc) {
 		verbose("tailscaled %s runs, pid %d%s", ws->run.version, ws->run.daemon.pid, ws->run.confined ? ", confined" : "");
 		rc = join(u, key.p, 0, why);
@@ -635,7 +647,16 @@ static int change(struct up *u, struct why *why)
 		localapi_patch(api, patch, u->deadline, &ignored);
 		return -1;
 	}
-	return ws_save_spec(&u->ws, why) < 0 || note_node(u, why) < 0 ? -1 : ws_lease_add(&u->root, &u->ws, why);
+	if (ws_save_spec(&u->ws, why) < 0 || note_node(u, why) < 0 || ws_lease_add(&u->root, &u->ws, &u->lease, why) < 0)
+		return -1;
+	return ws_lease_settle(&u->lease, why);
+}
+
+/* Killed a moment ago: it does not answer any more, and is about to be gone. */
+static int is_ending(const struct up *u, const struct why *why)
+{
+	struct pollfd p = {.fd = u->daemon.pidfd, .events = POLLIN};
+	return (why->reason == R_LOST || why->reason == R_NOT_UP) && poll(&p, 1, 1000) > 0;
 }
 
 /* One that runs: up already, or waiting, or left half-way by a ws-up that was killed. 1 when it has to be started anew. */
@@ -645,7 +666,7 @@ static int resume(struct up *u, struct why *why)
 	if (daemon_find(&u->root, ws, &u->daemon, why) < 0)
 		return why->reason == R_NOT_UP ? 1 : -1;
 	if (localapi_status(&u->daemon.api, &u->st, clock_left(u->deadline) > 3000 ? clock_ms() + 3000 : u->deadline, why) < 0)
-		return u->restart || ws->run.phase != WS_UP ? 1 : -1;
+		return u->restart || ws->run.phase != WS_UP || is_ending(u, why) ? 1 : -1;
 	const char *option = differs(&u->spec, &ws->spec);
 	if (u->restart && option)
 		return 1;

@@ -127,7 +127,9 @@ int file_full_write(int fd, const void *p, size_t n)
 	return 0;
 }
 
-static int write_beside(int dir, const char *name, const void *p, size_t n, int mode, int sync, struct why *why)
+enum sync { NEVER, SOON, NOW };
+
+static int write_beside(int dir, const char *name, const void *p, size_t n, int mode, enum sync sync, struct why *why)
 {
 	char tmp[300];
 	if (str_fmt(tmp, sizeof tmp, ".%s.tmp.%d", name, (int)getpid()) < 0)
@@ -136,8 +138,10 @@ static int write_beside(int dir, const char *name, const void *p, size_t n, int 
 	int fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return why_errno(why, "write %s:", name);
-	int bad = fchmod(fd, mode) < 0 || file_full_write(fd, p, n) < 0 || (sync && fsync(fd) < 0);
+	int bad = fchmod(fd, mode) < 0 || file_full_write(fd, p, n) < 0 || (sync == NOW && fsync(fd) < 0);
 	int err = errno;
+	if (sync == SOON)
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);	/* on its way; nobody waits */
 	if (close(fd) < 0 && !bad) {
 		bad = 1;
 		err = errno;
@@ -151,19 +155,24 @@ static int write_beside(int dir, const char *name, const void *p, size_t n, int 
 		errno = err;
 		return why_errno(why, "write %s:", name);
 	}
-	if (sync)
+	if (sync == NOW)
 		fsync(dir);
 	return 0;
 }
 
 int file_write(int dir, const char *name, const void *p, size_t n, int mode, struct why *why)
 {
-	return write_beside(dir, name, p, n, mode, 1, why);
+	return write_beside(dir, name, p, n, mode, NOW, why);
 }
 
 int file_write_fast(int dir, const char *name, const void *p, size_t n, int mode, struct why *why)
 {
-	return write_beside(dir, name, p, n, mode, 0, why);
+	return write_beside(dir, name, p, n, mode, NEVER, why);
+}
+
+int file_write_soon(int dir, const char *name, const void *p, size_t n, int mode, struct why *why)
+{
+	return write_beside(dir, name, p, n, mode, SOON, why);
 }
 
 struct leftover { int dir; char prefix[300]; };

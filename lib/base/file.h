@@ -20,6 +20,8 @@ int file_read(int dir, const char *name, struct buf *, size_t max, struct why *)
 int file_write(int dir, const char *name, const void *, size_t, int mode, struct why *);
 /* The same without fsync: for what a reboot makes worthless. */
 int file_write_fast(int dir, const char *name, const void *, size_t, int mode, struct why *);
+/* The same, sent on its way to the disk without waiting: after a power cut it may be there or not, or be empty. */
+int file_write_soon(int dir, const char *name, const void *, size_t, int mode, struct why *);
 
 void file_sweep(int dir, const char *name);	/* what an interrupted file_write of name left; nobody else may be writing it */
 

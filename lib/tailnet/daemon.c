@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -330,9 +331,12 @@ static void permit_end(struct permit *p)
 	}
 }
 
-/* Waits until the socket takes connections: told by inotify that it is there, and by the pidfd that it never will be. */
-static int wait_socket(const struct ws *ws, struct daemon *d, int watch, long long deadline, struct why *why)
+/* Waits until the socket takes connections: told by inotify that it is there, and by the pidfd that it never will be.
+ * The watch ends with what it tells: to close one that stands, the kernel takes milliseconds. */
+static int wait_socket(const struct ws *ws, struct daemon *d, int watch, const char *dir, long long deadline, struct why *why)
 {
+	enum { LISTENS_US = 1000, BOUND_MS = 1000, UNTOLD_MS = 5 };
+	int watched = 0;
 	for (long long bound_at = 0;; ) {
 		int fd = dial_unix(d->api.dir, d->api.path, &d->api.who, deadline, why);
 		if (fd >= 0) {
@@ -341,12 +345,23 @@ static int wait_socket(const struct ws *ws, struct daemon *d, int watch, long lo
 		}
 		if (why->reason != R_NOT_UP)
 			return -1;
-		/* between bind and listen there is nothing to wait for but a moment */
-		int soon = errno == ECONNREFUSED && (!bound_at || clock_ms() - bound_at < 1000);
-		if (errno == ECONNREFUSED && !bound_at)
-			bound_at = clock_ms();
+		int limit = 1000;
+		if (errno == ECONNREFUSED) {
+			/* between bind and listen there is nothing to wait for but a moment */
+			long long since = bound_at ? clock_us() - bound_at : 0;
+			bound_at = bound_at ? bound_at : clock_us();
+			if (since < LISTENS_US) {
+				sched_yield();
+				continue;
+			}
+			limit = since / 1000 < BOUND_MS ? 1 : limit;
+		} else if (!watched && (watched = inotify_add_watch(watch, dir, IN_CREATE | IN_MOVED_TO | IN_ONESHOT)) > 0) {
+			continue;	/* it may have come before it was watched for */
+		} else if (watched < 0) {
+			limit = UNTOLD_MS;
+		}
 		struct pollfd fds[] = {{.fd = watch, .events = POLLIN}, {.fd = d->pidfd, .events = POLLIN}};
-		int left = clock_poll_ms(deadline), n = poll(fds, 2, soon && (left < 0 || left > 1) ? 1 : left < 0 || left > 1000 ? 1000 : left);
+		int left = clock_poll_ms(deadline), n = poll(fds, 2, left < 0 || left > limit ? limit : left);
 		if (n < 0 && errno != EINTR)
 			return why_errno(why, "wait for tailscaled:");
 		if (n > 0 && fds[1].revents) {
@@ -356,7 +371,7 @@ static int wait_socket(const struct ws *ws, struct daemon *d, int watch, long lo
 		}
 		char event[4096];
 		while (n > 0 && fds[0].revents && read(watch, event, sizeof event) > 0)
-			;
+			watched = 0;
 		if (clock_passed(deadline))
 			return why_set(why, R_TAILSCALED_HUNG, "tailscaled runs but opened no socket in time");
 		daemon_cut_log(ws);
@@ -483,8 +498,8 @@ int daemon_check_shared(const struct ws_root *root, const struct ws *ws, struct 
 	return why_set(why, R_ENV_SHARED, "workspace %s is up with the same host name, TS_STATE_DIR or TS_SOCKET", s.other);
 }
 
-int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d, long long deadline,
-	struct why *why)
+int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d, struct node_status *st,
+	long long deadline, struct why *why)
 {
 	char tailscaled[WS_PATH], node[WS_PATH];
 	struct ws_socket sock;
@@ -502,23 +517,20 @@ int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, in
 		goto out;
 	unlinkat(sock.dirfd, sock.path, 0);	/* a stale one would make us think that it is there */
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (watch >= 0)
-		inotify_add_watch(watch, sock.dir, IN_CREATE | IN_MOVED_TO);
 	if (spawn(ws, tailscaled, node, sock.path, &l, &permit, &child, log, why) < 0) {
 		name_choices(why);	/* seccomp is refused in the child only */
 		goto out;
 	}
 	d->pidfd = child.pidfd;
 	d->api.who.pid = child.pid;
-	rc = wait_socket(ws, d, watch, deadline, why);
+	rc = wait_socket(ws, d, watch, sock.dir, deadline, why);
 	if (!rc) {
 		/* its answer means that all its sockets are bound */
-		struct node_status st;
-		rc = localapi_status(&d->api, &st, deadline, why);
+		rc = localapi_status(&d->api, st, deadline, why);
 		if (!rc) {
-			str_copy(ws->run.version, sizeof ws->run.version, st.version);
-			rc = release_check_version(st.version, why);
-			if (!rc && strstr(st.health, "tate store failed")) {
+			str_copy(ws->run.version, sizeof ws->run.version, st->version);
+			rc = release_check_version(st->version, why);
+			if (!rc && strstr(st->health, "tate store failed")) {
 				why_set(why, R_BAD_STATE, "tailscaled cannot read its state in %s", node);
 				rc = why_hint(why, "ws-down --forget %s", ws->name);
 			}

@@ -15,9 +15,11 @@ struct daemon {
 };
 
 /* Starts it and waits until its socket takes connections. needs: TCP ports that it must reach (inbound_needs), for -i PORT.
- * Fills in ws->run and saves it. -1: nothing of it is left running: [no-tailscaled], [bad-tailscaled], [tailscaled-died]
- * with its last words, [tailscaled-hung], [socket-denied], [cannot-narrow], [no-landlock], [env-shared]. */
-int daemon_start(const struct ws_root *, struct ws *, const int *needs, int n, struct daemon *, long long deadline, struct why *);
+ * Fills in ws->run and saves it; *st is its first answer. -1: nothing of it is left running: [no-tailscaled],
+ * [bad-tailscaled], [tailscaled-died] with its last words, [tailscaled-hung], [socket-denied], [cannot-narrow], [no-landlock],
+ * [env-shared]. */
+int daemon_start(const struct ws_root *, struct ws *, const int *needs, int n, struct daemon *, struct node_status *st,
+	long long deadline, struct why *);
 
 /* [env-shared] when another live workspace has the same host name, state directory or socket. */
 int daemon_check_shared(const struct ws_root *, const struct ws *, struct why *);

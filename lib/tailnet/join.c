@@ -147,12 +147,14 @@ static void ask_stop(struct ask *a)
 
 struct joining {
 	const struct join *j;
+	struct node_status *st;
 	struct bus *bus;
 	struct ask ask;
 	struct why control;		/* what the last asking said */
 	char said[512];			/* what the user was told last */
 	char error[512], health[512];	/* tailscaled's own words */
 	int state, had_login, logged_in, limited;
+	int is_new, registered;
 	long long next_ask;
 };
 
@@ -277,6 +279,16 @@ static int take_answer(struct joining *g, struct why *why)
 	return 0;
 }
 
+static int meet(struct joining *g, long long deadline, struct why *why)
+{
+	if (localapi_status(&g->j->daemon->api, g->st, deadline, why) < 0)
+		return -1;
+	if (!*g->st->id && g->state != NODE_RUNNING)
+		return 0;
+	g->registered = 1;
+	return g->j->registered(g->j->ctx, why);
+}
+
 static int listen_on(struct joining *g, long long deadline, struct why *why)
 {
 	g->next_ask = clock_ms() + JOIN_LONGER_MS;
@@ -287,6 +299,9 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 		long long until = settled || g->ask.fd >= 0 || (deadline && deadline < g->next_ask) ? deadline : g->next_ask;
 		int rc = bus_next(g->bus, &e, fds, 2, until, why);
 		if (rc == BUS_EVENT && take_event(g, &e, deadline, why) < 0)
+			return -1;
+		/* one that is not new may have an old netmap until it is Running */
+		if (rc == BUS_EVENT && e.state == NODE_STARTING && g->is_new && !g->registered && meet(g, deadline, why) < 0)
 			return -1;
 		if (rc == BUS_FDS && fds[0].revents)
 			return why_set(why, R_TAILSCALED_DIED, "tailscaled ended while joining");
@@ -309,9 +324,7 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 int join_run(const struct join *j, struct node_status *st, long long deadline, struct why *why)
 {
 	const struct localapi *api = &j->daemon->api;
-	struct joining g = {.j = j, .state = -1, .ask = {.fd = -1}};
-	if (localapi_status(api, st, deadline, why) < 0)
-		return -1;
+	struct joining g = {.j = j, .st = st, .state = -1, .ask = {.fd = -1}};
 	int has_login = st->has_key && st->state != NODE_NEEDS_LOGIN;
 	if (!has_login && !j->key && !j->interactive && !j->resume)
 		return no_key("the node is not logged in", why);
@@ -319,6 +332,7 @@ int join_run(const struct join *j, struct node_status *st, long long deadline, s
 	if (bus_open(&g.bus, api, deadline, why) < 0)
 		return -1;
 	int rc = 0;
+	g.is_new = !st->has_key;
 	if (!j->resume) {
 		rc = localapi_start(api, has_login ? NULL : j->key, &j->prefs, deadline, why);
 		if (!rc && !st->has_key)
@@ -330,5 +344,8 @@ int join_run(const struct join *j, struct node_status *st, long long deadline, s
 		rc = listen_on(&g, deadline, why);
 	ask_stop(&g.ask);
 	bus_close(g.bus);
-	return rc < 0 ? -1 : localapi_status(api, st, deadline ? deadline + 1000 : 0, why);
+	if (!rc && !g.registered)
+		rc = meet(&g, deadline ? deadline + 1000 : 0, why);
+	st->state = rc < 0 ? st->state : NODE_RUNNING;
+	return rc;
 }

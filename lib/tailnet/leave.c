@@ -5,6 +5,7 @@
 #include "inbound.h"
 #include "str.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,6 +39,24 @@ static int delete_by_api(const struct leave *l, struct ws *ws, long long deadlin
 	return l->api && *ws->run.node_id ? api_delete_node(l->api, ws->run.node_id, deadline, why) : -1;
 }
 
+/* ws-up was ended while control's answer to the registration was on its way: the node can be logged out only once it knows its key. */
+static int is_under_way(const struct ws *ws, const struct leave *l, const struct node_status *st)
+{
+	return ws->run.phase == WS_JOINING && !l->refused && !st->has_key && !*st->auth_url && !strstr(st->health, "login error");
+}
+
+static int settled_status(const struct ws *ws, const struct leave *l, struct daemon *d, struct node_status *st, long long deadline,
+	struct why *why)
+{
+	enum { SETTLE_MS = 1500, LOOK_MS = 10 };
+	long long until = clock_ms() + SETTLE_MS;
+	int rc;
+	while (!(rc = localapi_status(&d->api, st, deadline, why)) && is_under_way(ws, l, st)
+		&& !clock_passed(until) && !clock_passed(deadline))
+		poll(NULL, 0, LOOK_MS);
+	return rc;
+}
+
 /* Logs out the one that runs, ends it, deletes it. */
 static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, const struct leave *l, long long deadline,
 	struct why *why)
@@ -45,7 +64,7 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	struct why cause = {0};
 	struct node_status st;
 	int registered = 1, listed = ws->spec.keep;
-	if (localapi_status(&d->api, &st, deadline, &cause) == 0) {
+	if (settled_status(ws, l, d, &st, deadline, &cause) == 0) {
 		registered = st.has_key;
 		if (*st.id)
 			str_copy(ws->run.node_id, sizeof ws->run.node_id, st.id);
@@ -100,13 +119,14 @@ static int has_state(const struct ws_root *root, struct ws *ws)
 static int wake_and_log_out(const struct ws_root *root, struct ws *ws, const struct leave *l, long long deadline, struct why *why)
 {
 	struct daemon d;
+	struct node_status st;
 	if (!has_state(root, ws))
 		return forget(root, ws, 1, why) < 0 ? -1 : LEFT_GONE;
 	char node_id[sizeof ws->run.node_id];
 	str_copy(node_id, sizeof node_id, ws->run.node_id);
 	ws->spec.inbound = WS_IN_NONE;
 	*ws->spec.socks = *ws->spec.http = 0;
-	if (daemon_start(root, ws, NULL, 0, &d, deadline, why) < 0) {
+	if (daemon_start(root, ws, NULL, 0, &d, &st, deadline, why) < 0) {
 		if (!l->force && why->reason != R_BAD_STATE)
 			return -1;
 		return forget(root, ws, 0, why) < 0 ? -1 : LEFT_DEAD;

@@ -11,6 +11,7 @@
 struct leave {
 	int forget;			/* log a kept one out as well, and delete it */
 	int force;			/* delete what is here even if the node could not be logged out */
+	int refused;			/* control is known to have said no: no registration is under way */
 	const struct api *api;		/* deletes a node that cannot be logged out any more; may be NULL */
 };
 

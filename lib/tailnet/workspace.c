@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,10 +134,12 @@ static void r_str(const struct json *j, int obj, const char *key, char *dst, siz
 	json_str(j, json_get(j, obj, key), dst, size);
 }
 
-static int put(struct ws *ws, const char *name, struct buf *b, struct why *why)
+typedef int writer(int dir, const char *name, const void *, size_t, int mode, struct why *);
+
+static int put(struct ws *ws, const char *name, writer *write_file, struct buf *b, struct why *why)
 {
 	buf_ch(b, '\n');
-	int rc = file_write(ws->dir, name, buf_cstr(b), b->len, 0600, why);
+	int rc = write_file(ws->dir, name, buf_cstr(b), b->len, 0600, why);
 	buf_free(b);
 	return rc;
 }
@@ -174,7 +177,8 @@ int ws_save_spec(struct ws *ws, struct why *why)
 	json_w_end(&b, ']');
 	json_w_end(&b, '}');
 	ws->has_spec = 1;
-	return put(ws, "spec.json", &b, why);
+	/* a reboot ends an ephemeral one, and what was asked of it with it */
+	return put(ws, "spec.json", s->keep ? file_write : file_write_soon, &b, why);
 }
 
 int ws_save_run(struct ws *ws, struct why *why)
@@ -203,7 +207,7 @@ int ws_save_run(struct ws *ws, struct why *why)
 	json_w_num(&b, "since", r->since);
 	json_w_end(&b, '}');
 	ws->has_run = 1;
-	return put(ws, "run.json", &b, why);
+	return put(ws, "run.json", file_write_fast, &b, why);	/* a reboot makes it worthless */
 }
 
 int ws_drop_run(struct ws *ws, struct why *why)
@@ -214,7 +218,6 @@ int ws_drop_run(struct ws *ws, struct why *why)
 	ws->run = none;
 	if (unlinkat(ws->dir, "run.json", 0) < 0 && errno != ENOENT)
 		return why_errno(why, "remove run.json:");
-	fsync(ws->dir);
 	return 0;
 }
 
@@ -268,14 +271,24 @@ static void load_run(struct ws_run *r, const struct json *j)
 	r->since = r_num(j, 0, "since");
 }
 
-/* 1 read, 0 not there, -1 broken. A file of 0 bytes (power cut on some file systems) counts as broken. */
+static void use_spec(struct ws *ws, const struct json *j)
+{
+	load_spec(&ws->spec, j);
+}
+
+static void use_run(struct ws *ws, const struct json *j)
+{
+	load_run(&ws->run, j);
+}
+
+/* 1 read, 0 not there, -1 broken. An empty run.json is what a power cut can make of one: then nothing of it runs any more. */
 static int load(struct ws *ws, const char *name, void (*use)(struct ws *, const struct json *), struct why *why)
 {
 	struct buf b = {0};
 	struct json j;
 	struct why parse = {0};
-	int rc = file_read(ws->dir, name, &b, RECORD_MAX, why), none = rc < 0 && errno == ENOENT;
-	if (!rc) {
+	int rc = file_read(ws->dir, name, &b, RECORD_MAX, why), none = rc < 0 ? errno == ENOENT : !b.len && use == use_run;
+	if (!rc && !none) {
 		rc = json_parse(&j, buf_cstr(&b), b.len, &parse);
 		if (!rc && json_kind(&j, 0) == JSON_OBJ && r_num(&j, 0, "version") == 1)
 			use(ws, &j);
@@ -290,16 +303,6 @@ static int load(struct ws *ws, const char *name, void (*use)(struct ws *, const 
 	}
 	buf_free(&b);
 	return none ? 0 : rc;
-}
-
-static void use_spec(struct ws *ws, const struct json *j)
-{
-	load_spec(&ws->spec, j);
-}
-
-static void use_run(struct ws *ws, const struct json *j)
-{
-	load_run(&ws->run, j);
 }
 
 int ws_reload(struct ws *ws, struct why *why)
@@ -599,7 +602,7 @@ static int rewrite_leases(const struct ws_root *root, int (*drop)(const struct j
 		rc = 0;
 	for (char *line = old.p, *end; rc == 0 && line && *line; line = end + 1) {
 		if (!(end = strchr(line, '\n')))
-			break;		/* a torn last line cannot be: the file is replaced whole */
+			break;		/* torn by a power cut */
 		struct json j;
 		struct why ignored;
 		if (json_parse(&j, line, end - line, &ignored) < 0)
@@ -623,9 +626,46 @@ static int has_id(const struct json *j, const char *id)
 	return json_str_eq(j, json_get(j, 0, "id"), id);
 }
 
-int ws_lease_add(const struct ws_root *root, const struct ws *ws, struct why *why)
+static void *settle(void *lease)
+{
+	struct ws_lease *l = lease;
+	if (fdatasync(l->fd) < 0 || (l->dir >= 0 && fsync(l->dir) < 0))
+		l->error = errno;
+	return NULL;
+}
+
+/* One write at the end of the file, under the lock that who rewrites it takes. 1 when the node is in it already. */
+static int append_lease(const struct ws_root *root, const char *id, const struct buf *line, struct ws_lease *l, struct why *why)
+{
+	struct buf old = {0};
+	char mark[80];
+	int lock = file_lock(root->fd, ".leases.lock", clock_ms() + 5000, why);
+	if (lock < 0)
+		return -1;
+	int rc = file_read(root->fd, "leases.jsonl", &old, LEASES_MAX, why), is_first = rc < 0 && errno == ENOENT;
+	str_fmt(mark, sizeof mark, "\"%s\"", id);
+	if (!rc && old.len && memmem(old.p, old.len, mark, strlen(mark)))
+		rc = 1;
+	if (!rc || is_first) {
+		/* the last line may have been torn by a power cut */
+		const char *whole = old.len && old.p[old.len - 1] != '\n' ? line->p : line->p + 1;
+		l->fd = openat(root->fd, "leases.jsonl", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		l->dir = is_first ? root->fd : -1;
+		rc = l->fd < 0 || file_full_write(l->fd, whole, strlen(whole)) < 0 ? why_errno(why, "write leases.jsonl:") : 0;
+		if (rc < 0 && l->fd >= 0)
+			close(l->fd);
+	}
+	buf_free(&old);
+	close(lock);
+	return rc;
+}
+
+int ws_lease_add(const struct ws_root *root, const struct ws *ws, struct ws_lease *l, struct why *why)
 {
 	struct buf b = {0};
+	sigset_t all, before;
+	*l = (struct ws_lease){.fd = -1};
+	buf_ch(&b, '\n');
 	json_w_obj(&b, NULL);
 	json_w_str(&b, "id", ws->run.node_id);
 	json_w_str(&b, "control", ws->spec.control);
@@ -634,9 +674,30 @@ int ws_lease_add(const struct ws_root *root, const struct ws *ws, struct why *wh
 	json_w_num(&b, "since", ws->run.since);
 	json_w_end(&b, '}');
 	buf_ch(&b, '\n');
-	int rc = rewrite_leases(root, has_id, ws->run.node_id, buf_cstr(&b), why);
+	int rc = append_lease(root, ws->run.node_id, &b, l, why);
+	if (rc == 1)
+		rc = rewrite_leases(root, has_id, ws->run.node_id, b.p + 1, why);
 	buf_free(&b);
-	return rc;
+	if (rc < 0 || l->fd < 0)
+		return rc;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);	/* signals are for the main thread */
+	l->running = pthread_create(&l->thread, NULL, settle, l) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!l->running)
+		settle(l);
+	return 0;
+}
+
+int ws_lease_settle(struct ws_lease *l, struct why *why)
+{
+	if (l->running)
+		pthread_join(l->thread, NULL);
+	if (l->fd > 0)
+		close(l->fd);
+	l->running = l->fd = 0;
+	errno = l->error;
+	return l->error ? why_errno(why, "write leases.jsonl:") : 0;
 }
 
 int ws_lease_drop(const struct ws_root *root, const char *node_id, struct why *why)

@@ -17,6 +17,7 @@
 #define WORKSPACE_H
 #include "err.h"
 #include "proc.h"
+#include <pthread.h>
 
 enum { WS_LABEL = 64, WS_PORTS = 64, WS_DERPS = 16, WS_TAGS = 16, WS_PATH = 600 };
 enum ws_inbound { WS_IN_NONE, WS_IN_PORTS, WS_IN_ALL };
@@ -105,7 +106,11 @@ void ws_find_run(const struct ws_root *, struct ws *);
 int ws_forget(const struct ws_root *, struct ws *, struct why *);
 
 /* STATE/leases.jsonl: the nodes that are ours, for cleaning up after crashes. A line a node. */
-int ws_lease_add(const struct ws_root *, const struct ws *, struct why *);
+/* add: the line is there for every other process when it returns; a thread sees to it that it outlives a power cut, which
+ * settle waits for. -1 of add: nothing to settle. */
+struct ws_lease { pthread_t thread; int fd, dir, running, error; };
+int ws_lease_add(const struct ws_root *, const struct ws *, struct ws_lease *, struct why *);
+int ws_lease_settle(struct ws_lease *, struct why *);
 int ws_lease_drop(const struct ws_root *, const char *node_id, struct why *);
 /* The lease on a host name at a control server, the last one: node id into id; 1, 0 none, -1. */
 int ws_lease_find(const struct ws_root *, const char *control, const char *hostname, char id[static 64], struct why *);
