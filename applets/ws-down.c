@@ -47,6 +47,7 @@ enum { AT_ONCE = 64 };
 static struct ws_root root;
 static struct leave how;
 static const char *api_src;
+static struct secret credential;	/* read once for all of them */
 static long long deadline;
 static char **names;
 static int count;
@@ -107,7 +108,7 @@ static int delete_leased(const char *name, struct why *why)
 	int rc = ws_lease_of(&root, name, control, id, why);
 	if (rc != 1)
 		return rc;
-	if (api_open(&api, api_src, control, deadline, why) < 0)
+	if (api_open(&api, &credential, control, deadline, why) < 0)
 		return -1;
 	rc = api_delete_node(&api, id, deadline, why);
 	api_close(&api);
@@ -126,7 +127,7 @@ static int take_down(int i, void *ctx, int out)
 	struct api api;
 	int left = -1;
 	(void)ctx;
-	err_subject = names[i];
+	err_subject = NULL;
 	if (ws_clean_name(names[i], name, &why) == 0) {
 		err_subject = name;
 		int rc = ws_open(&root, name, WS_LOCK, deadline, &ws, &why);
@@ -136,7 +137,7 @@ static int take_down(int i, void *ctx, int out)
 			if (rc >= 0 || why.reason == R_NO_WORKSPACE)
 				return EXIT_DONE;
 		}
-		if (rc == 0 && api_src && api_open(&api, api_src, ws.spec.control, deadline, &why) < 0)
+		if (rc == 0 && api_src && api_open(&api, &credential, ws.spec.control, deadline, &why) < 0)
 			rc = -1;
 		if (rc == 0) {
 			how.api = api_src ? &api : NULL;
@@ -179,9 +180,7 @@ int ws_down_main(char **argv)
 		case OPT_FORGET: how.forget = 1; break;
 		case OPT_API: api_src = o.val; break;
 		}
-	if (o.cmd)
-		opt_usage("no command can follow");
-	if (all && o.count)
+	if (all && (o.count || (o.cmd && *o.cmd)))
 		opt_usage("-a takes no names");
 	if (ws_root_open(&root, &why) < 0)
 		die_why(&why);
@@ -192,11 +191,15 @@ int ws_down_main(char **argv)
 			add_lines();
 		else
 			add(*name);
+	for (char **name = o.cmd; name && *name; name++)	/* after "--": xargs ws-down -- */
+		add(*name);
 	if (!count) {
 		if (!all)
 			say("no names: nothing to do");
 		return EXIT_DONE;
 	}
+	if (api_src && secret_get(&credential, api_src, &why) < 0)
+		die_why(&why);
 	deadline = clock_ms() + wait;
 	struct proc_result *res = xalloc(count * sizeof *res);
 	if (count == 1 && out.mode == REC_NONE)

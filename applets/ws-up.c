@@ -99,6 +99,7 @@ struct up {
 	struct settings set;
 	struct ws_spec spec;		/* what is asked for now */
 	const char *key_src, *api_src;
+	struct secret credential;	/* what api_src gives */
 	const char *ready[READY_MAX];
 	int nready;
 	int login, restart, optional;
@@ -155,6 +156,15 @@ static void add_ready(struct up *u, const char *val)
 	u->ready[u->nready++] = val;
 }
 
+/* Even where it is not needed: it was seen. */
+static void refuse_literal(const char *src)
+{
+	struct secret unused;
+	struct why why;
+	if (src && !str_starts(src, "env:") && !str_starts(src, "file:") && secret_looks_literal(src) && secret_get(&unused, src, &why) < 0)
+		die_why(&why);
+}
+
 static void options(struct up *u, char **argv, const char **name)
 {
 	struct why why;
@@ -205,6 +215,8 @@ static void options(struct up *u, char **argv, const char **name)
 		case OPT_OPTIONAL: u->optional = 1; break;
 		case OPT_API: u->api_src = o.val; break;
 		}
+	refuse_literal(u->key_src);
+	refuse_literal(u->api_src);
 	opt_want(&o, 1, 1);
 	if (o.cmd && !*o.cmd)
 		opt_usage("a command is missing after --");
@@ -572,9 +584,11 @@ static int free_name(struct up *u, struct why *why)
 {
 	char id[64];
 	struct api api;
-	if (!u->api_src || ws_lease_find(&u->root, u->spec.control, u->spec.hostname, id, why) != 1)
+	if (!u->api_src || secret_get(&u->credential, u->api_src, why) < 0)
+		return u->api_src ? -1 : 0;
+	if (ws_lease_find(&u->root, u->spec.control, u->spec.hostname, id, why) != 1)
 		return 0;
-	if (api_open(&api, u->api_src, u->spec.control, u->deadline, why) < 0)
+	if (api_open(&api, &u->credential, u->spec.control, u->deadline, why) < 0)
 		return -1;
 	verbose("removing the dead node %s", id);
 	int rc = api_delete_node(&api, id, u->deadline, why);

@@ -87,26 +87,26 @@ static int exchange(struct api *a, const struct secret *client, const char *id, 
 	return rc;
 }
 
-int api_open(struct api *a, const char *src, const char *control, long long deadline, struct why *why)
+int api_open(struct api *a, const struct secret *given, const char *control, long long deadline, struct why *why)
 {
-	struct secret given;
 	struct key key;
 	const char *told = getenv("MOORBOX_API");
 	*a = (struct api){0};
 	if (settings_control(told && *told ? told : str_eq(control, SETTINGS_CONTROL) ? "https://api.tailscale.com" : control,
-			a->base, sizeof a->base, why) < 0 || secret_get(&given, src, why) < 0)
+			a->base, sizeof a->base, why) < 0)
 		return -1;
-	int rc = key_shape(given.p, given.len, &key, why);
+	int rc = key_shape(given->p, given->len, &key, why);
 	if (!rc && key.kind == KEY_CLIENT)
-		rc = exchange(a, &given, key.id, deadline, why);
-	else if (!rc && (key.kind == KEY_API || key.kind == KEY_OTHER))
-		rc = secret_set(&a->token, given.p, given.len);
-	else if (!rc) {
+		rc = exchange(a, given, key.id, deadline, why);
+	else if (!rc && (key.kind == KEY_API || key.kind == KEY_OTHER)) {
+		rc = secret_set(&a->token, given->p, given->len);
+		if (rc < 0)
+			why_set(why, R_RESOURCES, "no memory left");
+	} else if (!rc) {
 		why_set(why, R_KEY_KIND, "--api: this is an %s; the API wants an access token or an OAuth client secret",
 			key_kind_name(key.kind));
 		rc = -1;
 	}
-	secret_free(&given);
 	return rc;
 }
 

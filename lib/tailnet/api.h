@@ -12,9 +12,9 @@ struct api {
 	struct secret token;		/* what requests are signed with */
 };
 
-/* src: an API token or an OAuth client secret (env:, file:, fd:, -), exchanged for a token here. control: the control
- * server's URL; the API is asked at $MOORBOX_API, at api.tailscale.com for Tailscale's own service, else at that server. */
-int  api_open(struct api *, const char *src, const char *control, long long deadline, struct why *);
+/* given: an API token or an OAuth client secret, exchanged for a token here. control: the control server's URL; the API is
+ * asked at $MOORBOX_API, at api.tailscale.com for Tailscale's own service, else at that server. */
+int  api_open(struct api *, const struct secret *given, const char *control, long long deadline, struct why *);
 void api_close(struct api *);
 
 /* One that is not there counts as deleted. */
