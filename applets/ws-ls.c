@@ -187,8 +187,9 @@ int ws_ls_main(char **argv)
 		case 't': wait = opt_dur(&o); break;
 		case OPT_STATE: want = o.val; break;
 		}
-	if (o.cmd)
-		opt_usage("no command can follow");
+	int count_after = 0;		/* names after "--" */
+	while (o.cmd && o.cmd[count_after])
+		count_after++;
 	static const char *const states[] = {
 		"up", "starting", "login", "approval", "expired", "offline", "down", "dead", "hung", "orphan", "elsewhere",
 	};
@@ -203,10 +204,10 @@ int ws_ls_main(char **argv)
 	is_long |= out.mode == REC_JSON || (out.mode == REC_LINE && isatty(1));
 	if (ws_root_open(&root, &why) < 0)
 		die_why(&why);
-	for (char **name = o.operands; *name; name++) {
-		char clean[WS_LABEL];
+	for (int i = 0; i < o.count + count_after; i++) {
+		char clean[WS_LABEL], *name = i < o.count ? o.operands[i] : o.cmd[i - o.count];
 		int had = count;
-		if (ws_clean_name(*name, clean, &why) < 0)
+		if (ws_clean_name(name, clean, &why) < 0)
 			die_why(&why);
 		open_row(clean);
 		if (count == had) {
@@ -214,7 +215,7 @@ int ws_ls_main(char **argv)
 			status = warn_why(&why);
 		}
 	}
-	if (!o.count && ws_each(&root, open_each, NULL, &why) < 0)
+	if (!o.count && !count_after && ws_each(&root, open_each, NULL, &why) < 0)
 		die_why(&why);
 	if (is_long || want)
 		ask_all(clock_ms() + wait);

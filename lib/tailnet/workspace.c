@@ -565,8 +565,8 @@ int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
 	struct ws_socket s;
 	struct why ignored;
 	if (ws_socket(root, ws, 0, &s, &ignored) == 0 && s.dirfd == AT_FDCWD) {
-		/* a path that was given may be another's by now */
-		int live = *ws->spec.socket ? dial_unix(s.dirfd, s.path, NULL, clock_ms() + 1000, &ignored) : -1;
+		/* a path that was given, or is in a record that was copied, may be another's */
+		int live = dial_unix(s.dirfd, s.path, NULL, clock_ms() + 1000, &ignored);
 		if (live >= 0)
 			close(live);
 		else
