@@ -600,9 +600,8 @@ static int rewrite_leases(const struct ws_root *root, int (*drop)(const struct j
 	int rc = file_read(root->fd, "leases.jsonl", &old, LEASES_MAX, why);
 	if (rc < 0 && errno == ENOENT)
 		rc = 0;
-	for (char *line = old.p, *end; rc == 0 && line && *line; line = end + 1) {
-		if (!(end = strchr(line, '\n')))
-			break;		/* torn by a power cut */
+	/* what has no line end was torn by a power cut */
+	for (char *line = old.p, *end; !rc && line && (end = memchr(line, '\n', old.p + old.len - line)); line = end + 1) {
 		struct json j;
 		struct why ignored;
 		if (json_parse(&j, line, end - line, &ignored) < 0)
@@ -700,9 +699,53 @@ int ws_lease_settle(struct ws_lease *l, struct why *why)
 	return l->error ? why_errno(why, "write leases.jsonl:") : 0;
 }
 
+static int is_lease_of(const char *line, size_t len, const char *id)
+{
+	struct json j;
+	struct why ignored;
+	if (!memmem(line, len, id, strlen(id)) || json_parse(&j, line, len, &ignored) < 0)
+		return 0;
+	int is_it = has_id(&j, id);
+	json_free(&j);
+	return is_it;
+}
+
+/* The line is blanked where it stands: the others are not touched, so nothing has to reach the disk, and a kill leaves a lease or
+ * a line that is none. Blanks at the end are cut off; when there are too many others, the file is written anew. */
 int ws_lease_drop(const struct ws_root *root, const char *node_id, struct why *why)
 {
-	return *node_id ? rewrite_leases(root, has_id, node_id, NULL, why) : 0;
+	enum { BLANKS = 64 << 10 };
+	struct buf b = {0};
+	size_t used = 0, blanks = 0;
+	if (!*node_id)
+		return 0;
+	int lock = file_lock(root->fd, ".leases.lock", clock_ms() + 5000, why);
+	if (lock < 0)
+		return -1;
+	int rc = file_read(root->fd, "leases.jsonl", &b, LEASES_MAX, why), fd = -1;
+	if (rc < 0 && errno == ENOENT)
+		rc = 0;
+	else if (!rc && (fd = openat(root->fd, "leases.jsonl", O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
+		rc = why_errno(why, "write leases.jsonl:");
+	for (char *line = b.p, *end; !rc && line && (end = memchr(line, '\n', b.p + b.len - line)); line = end + 1) {
+		size_t len = end - line;
+		if (is_lease_of(line, len, node_id)) {
+			memset(line, ' ', len);
+			if (pwrite(fd, line, len, line - b.p) != (ssize_t)len)
+				rc = why_errno(why, "write leases.jsonl:");
+		}
+		if (*line == ' ')
+			blanks += len;
+		else
+			used = end + 1 - b.p;
+	}
+	if (!rc && used < b.len && ftruncate(fd, used) < 0)
+		rc = why_errno(why, "write leases.jsonl:");
+	buf_free(&b);
+	if (fd >= 0)
+		close(fd);
+	close(lock);
+	return !rc && used > BLANKS && blanks > used / 2 ? rewrite_leases(root, NULL, NULL, NULL, why) : rc;
 }
 
 /* The last one whose key has the value, and is of control unless that is "". */
@@ -713,7 +756,7 @@ static int find_lease(const struct ws_root *root, const char *key, const char *v
 	int found = 0, rc = file_read(root->fd, "leases.jsonl", &b, LEASES_MAX, why);
 	if (rc < 0)
 		found = errno == ENOENT ? 0 : -1;
-	for (char *line = b.p, *end; !rc && line && (end = strchr(line, '\n')); line = end + 1) {
+	for (char *line = b.p, *end; !rc && line && (end = memchr(line, '\n', b.p + b.len - line)); line = end + 1) {
 		struct json j;
 		struct why ignored;
 		if (json_parse(&j, line, end - line, &ignored) < 0)
