@@ -1,0 +1,69 @@
+/* wsenv - the environment through which programs reach the tailnet of a workspace */
+#include "wsenv.h"
+#include "str.h"
+#include <stdlib.h>
+#include <string.h>
+
+void wsenv_set(struct wsenv *e, const char *name, const char *value)
+{
+	e->var = xrealloc(e->var, (e->n + 1) * sizeof *e->var);
+	e->var[e->n++] = (struct wsenv_var){xstrdup(name), value ? xstrdup(value) : NULL};
+}
+
+void wsenv_free(struct wsenv *e)
+{
+	for (int i = 0; i < e->n; i++) {
+		free(e->var[i].name);
+		free(e->var[i].value);
+	}
+	free(e->var);
+	*e = (struct wsenv){0};
+}
+
+static int no_proxy(const struct node *node, const char *kind, const char *option, struct why *why)
+{
+	if (!node->is_ws)
+		return why_set(why, R_NO_PROXY, "%s is no workspace: whether its tailscaled has a %s proxy is not known here", node->name, kind);
+	why_set(why, R_NO_PROXY, "the tailscaled of %s offers no %s proxy", node->ws.name, kind);
+	return why_hint(why, "ws-up --restart %s 127.0.0.1:1055 %s", option, node->ws.name);
+}
+
+/* What the tailnet's proxy cannot reach must not be asked of it; what was excepted before stays so. */
+static void set_proxies(struct wsenv *e, const char *url)
+{
+	static const char *const names[] = {"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		wsenv_set(e, names[i], url);
+}
+
+int wsenv_of(const struct node *node, int flags, struct wsenv *e, struct why *why)
+{
+	char url[128];
+	*e = (struct wsenv){0};
+	if (node->is_ws) {
+		const struct ws *ws = &node->ws;
+		wsenv_set(e, "MOORBOX_WORKSPACE", ws->name);
+		wsenv_set(e, "MOORBOX_HOSTNAME", ws->spec.hostname);
+		if (*ws->run.dns_name)
+			wsenv_set(e, "MOORBOX_DNS_NAME", ws->run.dns_name);
+		if (*ws->run.ip)
+			wsenv_set(e, "MOORBOX_IP", ws->run.ip);
+	} else if (*node->name)
+		wsenv_set(e, "MOORBOX_WORKSPACE", node->name);
+	if (*node->api.path == '/')
+		wsenv_set(e, "MOORBOX_SOCKET", node->api.path);
+	if (flags & WSENV_SOCKS) {
+		if (!node->is_ws || !*node->ws.spec.socks)
+			return no_proxy(node, "SOCKS5", "--socks", why);
+		str_fmt(url, sizeof url, "socks5h://%s", node->ws.spec.socks);
+		wsenv_set(e, "ALL_PROXY", url);
+		wsenv_set(e, "all_proxy", url);
+	}
+	if (flags & WSENV_HTTP) {
+		if (!node->is_ws || !*node->ws.spec.http)
+			return no_proxy(node, "HTTP", "--http", why);
+		str_fmt(url, sizeof url, "http://%s", node->ws.spec.http);
+		set_proxies(e, url);
+	}
+	return 0;
+}

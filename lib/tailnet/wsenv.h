@@ -1,0 +1,24 @@
+/* wsenv - the environment through which programs reach the tailnet of a workspace
+ *
+ * Only what runs already is told: nothing is started for it. ws-env prints it, ws-run puts it into its command's environment.
+ */
+#ifndef WSENV_H
+#define WSENV_H
+#include "node.h"
+
+struct wsenv_var { char *name, *value; };	/* value NULL: to be unset */
+
+struct wsenv {
+	struct wsenv_var *var;
+	int n;
+};
+
+enum { WSENV_SOCKS = 1, WSENV_HTTP = 2 };	/* tailscaled's own proxies too, as ALL_PROXY and as HTTP_PROXY, HTTPS_PROXY */
+
+/* MOORBOX_WORKSPACE, MOORBOX_SOCKET, MOORBOX_HOSTNAME, MOORBOX_DNS_NAME, MOORBOX_IP. With WSENV_SOCKS or WSENV_HTTP the daemon
+ * must have been started with that proxy: else [no-proxy] with the ws-up to type. Freed by wsenv_free. */
+int  wsenv_of(const struct node *, int flags, struct wsenv *, struct why *);
+void wsenv_set(struct wsenv *, const char *name, const char *value);	/* adds one; copies both */
+void wsenv_free(struct wsenv *);
+
+#endif
