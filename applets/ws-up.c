@@ -469,8 +469,10 @@ static int check_name(struct up *u, struct why *why)
 	int n = strcspn(u->st.dns_name, ".");
 	if (ws->spec.any_name || has_name(&u->st, ws->spec.hostname))
 		return 0;
-	if (ws_lease_find(&u->root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, u->st.id) && still_holds(u, held)) {
-		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s", n, u->st.dns_name, held, ws->spec.hostname);
+	if (ws_lease_find(&u->root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, u->st.id)
+		&& still_holds(u, held)) {
+		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s",
+			n, u->st.dns_name, held, ws->spec.hostname);
 		return why_hint(why, "wait until the control server removes it, or: ws-up --api SRC %s (or --any-name)", ws->name);
 	}
 	why_set(why, R_NAME_TAKEN, "the tailnet gave the name %.*s: another node has %s", n, u->st.dns_name, ws->spec.hostname);

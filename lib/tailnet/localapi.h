@@ -69,7 +69,8 @@ struct prefs {
 
 /* key may be NULL. The body that holds it is wiped. */
 int localapi_start(const struct localapi *, const char *key, const struct prefs *, long long deadline, struct why *);
-int localapi_login(const struct localapi *, long long deadline, struct why *);	/* register now: once after start when there is no node key */
+/* Register now: once after start, when there is no node key. */
+int localapi_login(const struct localapi *, long long deadline, struct why *);
 int localapi_logout(const struct localapi *, long long deadline, struct why *);	/* 0 once the control server has answered */
 int localapi_patch(const struct localapi *, const char *json, long long deadline, struct why *);	/* {"X":v,"XSet":true} */
 /* The body of "prefs", "derpmap", ... */
