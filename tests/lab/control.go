@@ -32,6 +32,9 @@ func (l *lab) outside() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/key", l.serveKey)
 	mux.HandleFunc("/ts2021", l.serveNoise)
+	if !l.headscale() {
+		mux.HandleFunc("/derpmap/default", l.serveDERPMap)
+	}
 	mux.HandleFunc(loginPath, l.servePage)
 	mux.HandleFunc("/admin", l.servePage)
 	mux.HandleFunc("/generate_204", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -78,6 +81,14 @@ func (l *lab) watched(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// serveDERPMap is what Tailscale tells everybody, and headscale nobody.
+func (l *lab) serveDERPMap(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	m := l.derpMap()
+	l.mu.Unlock()
+	reply(w, m)
 }
 
 func (l *lab) serveKey(w http.ResponseWriter, r *http.Request) {

@@ -66,7 +66,7 @@ func Start(port, stunPort int) (*Relay, error) {
 		cancel: cancel,
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/derp", derpserver.Handler(r.derp))
+	mux.Handle("/derp", derpserver.AddWebSocketSupport(r.derp, derpserver.Handler(r.derp)))
 	mux.Handle("/derp/", derpserver.Handler(r.derp))
 	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
 	r.web = &http.Server{
