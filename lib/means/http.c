@@ -183,7 +183,7 @@ static int look_at_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *
 		return 0;
 	}
 	/* What all rests on comes first. */
-	if (!t->looked++ && depth && !*flags && !roots_is_built_in(cert->raw.p, cert->raw.len)
+	if (!t->looked++ && !*flags && !roots_is_built_in(cert->raw.p, cert->raw.len)
 	    && mbedtls_x509_dn_gets(name, sizeof name, &cert->subject) > 0)
 		str_escape(t->res->anchor, sizeof t->res->anchor, name, strlen(name));
 	if (!depth)
@@ -262,6 +262,28 @@ static int is_connected(void *ctx, curl_socket_t fd, curlsocktype purpose)
 	(void)fd;
 	(void)purpose;
 	return CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+/* A connection of the caller's, such as a stream through the tailnet. The name is never opened: it keeps libcurl from
+ * resolving the host's. */
+static curl_socket_t take_stream(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct trip *t = ctx;
+	(void)purpose;
+	(void)address;
+	int fd = fcntl(t->req->stream, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static void set_stream(struct trip *t)
+{
+	curl_easy_setopt(t->easy, CURLOPT_UNIX_SOCKET_PATH, "/stream");
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, take_stream);
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
+	curl_easy_setopt(t->easy, CURLOPT_SOCKOPTFUNCTION, is_connected);
+	curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
+	curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
 /* libcurl keeps connections by the name of their socket. Ours is which file it is and who was checked to listen
@@ -504,7 +526,7 @@ static void set_network(struct trip *t, int is_https)
 
 static int needs_tls(const struct http_req *r)
 {
-	const char *proxy = r->flags & HTTP_NO_PROXY ? NULL : http_proxy(r->url);
+	const char *proxy = r->flags & HTTP_NO_PROXY || r->stream ? NULL : http_proxy(r->url);
 	if (r->socket)
 		return 0;
 	return str_starts(r->url, "https:") || r->flags & HTTP_REDIRECT || (proxy && str_starts(proxy, "https:"));
@@ -547,6 +569,8 @@ static int trip_begin(struct trip *t)
 	set_limits(t);
 	if (r->socket)
 		name_socket(t);
+	else if (r->stream)
+		set_stream(t);
 	else
 		set_network(t, is_https);
 	if (needs_tls(r) && set_tls(t))
