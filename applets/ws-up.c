@@ -675,6 +675,20 @@ static int is_ending(const struct up *u, const struct why *why)
 	return (why->reason == R_LOST || why->reason == R_NOT_UP) && poll(&p, 1, 1000) > 0;
 }
 
+/* Between somebody's login and what comes of it there is a moment with neither a URL nor a state of its own. */
+static int settle(struct up *u, struct why *why)
+{
+	enum { SETTLE_MS = 1500, LOOK_MS = 20 };
+	long long until = clock_ms() + SETTLE_MS;
+	while (u->ws.run.phase == WS_JOINING && u->st.state == NODE_NEEDS_LOGIN && !*u->st.auth_url && !clock_passed(until)
+		&& !clock_passed(u->deadline)) {
+		poll(NULL, 0, LOOK_MS);
+		if (localapi_status(&u->daemon.api, &u->st, u->deadline, why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* One that runs: up already, or waiting, or left half-way by a ws-up that was killed. 1 when it has to be started anew. */
 static int resume(struct up *u, struct why *why)
 {
@@ -690,6 +704,8 @@ static int resume(struct up *u, struct why *why)
 		why_set(why, R_DIFFERS, "up already, with another %s", option);
 		return why_hint(why, "to apply it, down and up again: ws-up --restart ... %s", ws->name);
 	}
+	if (settle(u, why) < 0)
+		return -1;
 	u->found_up = ws->run.phase == WS_UP;
 	u->nneeds = inbound_needs(&ws->spec, daemon_proxy(ws->spec.control), u->needs, NEEDS_MAX);
 	int has_key = u->key_src || *u->set.key_src;	/* one that came after --login was tried */
