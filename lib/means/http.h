@@ -43,6 +43,7 @@ struct http_req {
 	const char *socket;		/* path, or name below dir; NULL: the network */
 	int dir;			/* with socket: 0 and AT_FDCWD both mean that socket is a path */
 	struct dial_who who;		/* with socket: who must listen */
+	int stream;			/* a connection made already (0: none), which stays the caller's; no DNS, no proxy */
 	const char *const *headers;	/* "Name: value", NULL-ended; or NULL */
 	const char *body;		/* NULL: none; Content-Type is application/json unless headers say */
 	size_t body_len;
