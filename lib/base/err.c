@@ -106,6 +106,8 @@ static enum reason reason_of_errno(int err)
 		return R_RESOURCES;
 	case EFBIG:
 		return R_TOO_BIG;
+	case ELOOP:		/* O_NOFOLLOW met a symlink */
+		return R_NOT_OURS;
 	default:
 		return R_SYSTEM;
 	}

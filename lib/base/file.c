@@ -37,8 +37,11 @@ int file_dir(const char *path, struct why *why)
 	for (char *p = part + 1; *p; p++)
 		if (*p == '/') {
 			*p = 0;
-			if (mkdir(part, 0700) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES && errno != EPERM)
+			int err = mkdir(part, 0700) < 0 ? errno : 0;
+			if (err && err != EEXIST && access(part, F_OK) < 0) {
+				errno = err;
 				return why_errno(why, "make the directory %s:", part);
+			}
 			*p = '/';
 		}
 	if (mkdir(part, 0700) < 0 && errno != EEXIST)

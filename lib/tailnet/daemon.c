@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -288,12 +287,12 @@ char *daemon_last_words(const struct ws *ws, long long start, int lines, char *d
 /* ---- start ---- */
 
 /* Lets tailscaled bind sockets while it starts; a thread, because we wait for its answer meanwhile. */
-struct permit { pthread_t thread; int listener, stop, running; };
+struct permit { pthread_t thread; int listener, stop[2], running; };	/* stop: a pipe, since a close cannot fail */
 
 static void *permit_loop(void *arg)
 {
 	struct permit *p = arg;
-	struct pollfd fds[] = {{.fd = p->listener, .events = POLLIN}, {.fd = p->stop, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = p->listener, .events = POLLIN}, {.fd = p->stop[0], .events = POLLIN}};
 	while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
 		if (fds[1].revents || (fds[0].revents && confine_answer(p->listener) < 0))
 			break;
@@ -306,13 +305,17 @@ static int permit_start(struct permit *p, struct confined *held, struct why *why
 	p->listener = confine_take(held, why);
 	if (p->listener < 0)
 		return -1;
-	p->stop = eventfd(0, EFD_CLOEXEC);
+	int piped = pipe2(p->stop, O_CLOEXEC) == 0;
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);	/* signals are for the main thread */
-	p->running = p->stop >= 0 && pthread_create(&p->thread, NULL, permit_loop, p) == 0;
+	p->running = piped && pthread_create(&p->thread, NULL, permit_loop, p) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!p->running) {
+		if (piped) {
+			close(p->stop[0]);
+			close(p->stop[1]);
+		}
 		close(p->listener);
 		p->listener = -1;
 		return why_set(why, R_RESOURCES, "no thread can be had");
@@ -323,9 +326,9 @@ static int permit_start(struct permit *p, struct confined *held, struct why *why
 static void permit_end(struct permit *p)
 {
 	if (p->running) {
-		(void)!write(p->stop, &(unsigned long long){1}, 8);
+		close(p->stop[1]);
 		pthread_join(p->thread, NULL);
-		close(p->stop);
+		close(p->stop[0]);
 		close(p->listener);
 		p->running = 0;
 	}
@@ -543,6 +546,8 @@ int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, in
 	}
 	if (rc < 0) {
 		struct why ignored;
+		if (clock_cancelled())
+			clock_uncancel();	/* its end is waited for all the same: until then its socket is live */
 		daemon_end(ws, SIGKILL, clock_ms() + 2000, &ignored);
 		close(d->pidfd);
 		d->pidfd = -1;

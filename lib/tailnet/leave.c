@@ -80,8 +80,8 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	}
 	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, deadline, &cause);
 	/* its lease goes before run.json, which alone remembers the id if we are killed here; that of a kept one goes with the node */
-	if (!out && !(listed && registered) && ws_lease_drop(root, ws->run.node_id, why) < 0)
-		return -1;
+	if (!out && !(listed && registered))
+		ws_lease_drop(root, ws->run.node_id, &ignored);	/* a failure shows again below, when the daemon has ended */
 	struct ws_run was = ws->run;
 	if (daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0)
 		return -1;
