@@ -2,6 +2,7 @@
 #include <archive.h>
 #include <curl/curl.h>
 #include <jsmn.h>
+#include <libdeflate.h>
 #include <mbedtls/version.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -25,6 +26,12 @@ int main(void)
 	       archive_read_support_filter_gzip(tar) || archive_read_support_filter_xz(tar) ||
 	       archive_read_support_filter_zstd(tar);
 	archive_read_free(tar);
+
+	static const unsigned char gz[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 1, 0, 0xfe, 0xff, 'm', 0x68, 0xf2, 0x01, 0xe1, 1, 0, 0, 0};
+	struct libdeflate_decompressor *inflater = libdeflate_alloc_decompressor();
+	char got[1];
+	bad |= libdeflate_gzip_decompress(inflater, gz, sizeof gz, got, 1, NULL) != LIBDEFLATE_SUCCESS || *got != 'm';
+	libdeflate_free_decompressor(inflater);
 
 	jsmn_init(&json);
 	bad |= jsmn_parse(&json, "{\"a\":1}", 7, tok, 4) != 3;
