@@ -41,8 +41,8 @@ path !~ /lint\.awk$/ && /(^|[^A-Za-z0-9_.])\/(work|farm|root|home\/[a-z]+)\// { 
 
 kind == "layers" && /^[a-z]+:/ {
 	r = $1; sub(/:$/, "", r)
-	height[r] = ++rooms
-	for (i = 2; i <= NF; i++) { place[r, $i] = i; room_of[$i] = r }
+	if (!(r in height)) height[r] = ++rooms
+	for (i = 2; i <= NF; i++) { place[r, $i] = ++placed[r]; room_of[$i] = r }
 	next
 }
 kind == "reasons" && /^R\(/ {
@@ -104,6 +104,7 @@ function include_line(s,  h, m, r) {
 	h = s
 	sub(/^#[ \t]*include[ \t]*/, "", h)
 	if (h ~ /^<curl\// && path != "lib/means/http.c") breach(FNR, "libcurl is lib/means/http.c's alone")
+	if (h ~ /^<sodium/ && path != "lib/means/sign.c") breach(FNR, "libsodium is lib/means/sign.c's alone")
 	if (h ~ /^<archive/ && path != "lib/means/unpack.c") breach(FNR, "libarchive is lib/means/unpack.c's alone")
 	if (h ~ /^[<"]jsmn\.h/ && path != "lib/means/json.c") breach(FNR, "jsmn is lib/means/json.c's alone")
 	if (h !~ /^"/) return

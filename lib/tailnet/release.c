@@ -106,3 +106,68 @@ int release_check_version(const char *version, struct why *why)
 		return 0;
 	return why_set(why, R_TAILSCALED_OLD, "this tailscaled is %s; moorbox needs 1.%d or newer", version, RELEASE_OLDEST_MINOR);
 }
+
+int release_is_version(const char *v)
+{
+	for (int i = 0; i < 3; i++) {
+		size_t n = strspn(v, "0123456789");
+		if (!n || n > 9 || (n > 1 && *v == '0') || v[n] != (i < 2 ? '.' : 0))
+			return 0;
+		v += n + 1;
+	}
+	return 1;
+}
+
+int release_parts(const char *version, int *major, int *minor)
+{
+	*major = *minor = 0;
+	return release_is_version(version) && sscanf(version, "%d.%d.", major, minor) == 2 ? 0 : -1;
+}
+
+static int compare_numbers(const char *a, size_t n, const char *b, size_t m)
+{
+	for (; n && *a == '0'; n--)
+		a++;
+	for (; m && *b == '0'; m--)
+		b++;
+	return n != m ? (n > m) - (n < m) : n ? memcmp(a, b, n) : 0;
+}
+
+int release_compare(const char *a, const char *b)
+{
+	static const char digits[] = "0123456789";
+	while (*a || *b) {
+		size_t n = strcspn(a, digits), m = strcspn(b, digits);
+		int d = strncmp(a, b, n < m ? n : m);
+		if (n != m || d)
+			return d ? d : (n > m) - (n < m);
+		a += n, b += m;
+		n = strspn(a, digits), m = strspn(b, digits);
+		if ((d = compare_numbers(a, n, b, m)))
+			return d;
+		if (!n != !m)		/* "12" is before "12.0", and nothing before "0" */
+			return n ? 1 : -1;
+		a += n, b += m;
+	}
+	return 0;
+}
+
+int release_installed(const char *prefix, char version[static 32])
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	*version = 0;
+	ssize_t n = str_fmt(path, sizeof path, "%s/lib/moorbox/current", prefix) < 0 ? -1 : readlink(path, target, sizeof target - 1);
+	if (n <= 0)
+		return -1;
+	target[n] = 0;
+	const char *base = strrchr(target, '/');
+	base = base ? base + 1 : target;
+	return release_is_version(base) && str_copy(version, 32, base) >= 0 ? 0 : -1;
+}
+
+int release_check_downgrade(const char *version, const char *before, const char *what, struct why *why)
+{
+	if (!before || !*before || release_compare(version, before) >= 0)
+		return 0;
+	return why_set(why, R_DOWNGRADE, "%s is older than %s, %s", version, before, what);
+}
