@@ -88,9 +88,12 @@ int file_read(int dir, const char *name, struct buf *b, size_t max, struct why *
 		return why_set(why, R_NOT_OURS, "read %s: not a regular file", name);
 	}
 	char chunk[16384];
+	size_t used = 0;	/* of chunk, for wiping: it may hold a secret */
 	ssize_t n;
 	b->max = max;
 	while ((n = read(fd, chunk, sizeof chunk)) != 0) {
+		if (n > 0 && (size_t)n > used)
+			used = n;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
@@ -98,14 +101,16 @@ int file_read(int dir, const char *name, struct buf *b, size_t max, struct why *
 			break;
 		}
 		if (buf_add(b, chunk, n) < 0) {
-			explicit_bzero(chunk, sizeof chunk);
+			explicit_bzero(chunk, used);
 			close(fd);
 			errno = EFBIG;
 			return why_set(why, R_TOO_BIG, "read %s: larger than %zu bytes", name, max);
 		}
+		if (st.st_size > 0 && n < (ssize_t)sizeof chunk && b->len >= (size_t)st.st_size)
+			break;		/* saves asking for the end; what says 0 (in /proc) is read until then */
 	}
 	int err = errno;
-	explicit_bzero(chunk, sizeof chunk);
+	explicit_bzero(chunk, used);
 	close(fd);
 	errno = err;
 	return n < 0 ? -1 : 0;
@@ -241,7 +246,15 @@ int file_remove_tree(int dir, const char *name, struct why *why)
 	return rc;
 }
 
-long file_each(int dir, int (*fn)(const char *, void *), void *ctx)
+static int is_dir(int dir, const struct dirent *e)
+{
+	struct stat st;
+	if (e->d_type != DT_UNKNOWN)
+		return e->d_type == DT_DIR;
+	return fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static long each(int dir, int dirs_only, int (*fn)(const char *name, void *), void *ctx)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -251,12 +264,24 @@ long file_each(int dir, int (*fn)(const char *, void *), void *ctx)
 	for (struct dirent *e; (e = readdir(d)); ) {
 		if (str_eq(e->d_name, ".") || str_eq(e->d_name, ".."))
 			continue;
+		if (dirs_only && !is_dir(dir, e))
+			continue;
 		n++;
 		if (fn(e->d_name, ctx))
 			break;
 	}
 	closedir(d);
 	return n;
+}
+
+long file_each(int dir, int (*fn)(const char *name, void *), void *ctx)
+{
+	return each(dir, 0, fn, ctx);
+}
+
+long file_each_dir(int dir, int (*fn)(const char *name, void *), void *ctx)
+{
+	return each(dir, 1, fn, ctx);
 }
 
 void file_fds_open(void)

@@ -30,6 +30,7 @@ int file_lock(int dir, const char *name, long long deadline, struct why *);
 
 int  file_remove_tree(int dir, const char *name, struct why *);	/* does not cross symlinks; missing is fine */
 long file_each(int dir, int (*fn)(const char *name, void *), void *ctx);	/* names without . and ..; count, or -1 */
+long file_each_dir(int dir, int (*fn)(const char *name, void *), void *ctx);	/* the directories among them; symlinks are none */
 int  file_full_write(int fd, const void *, size_t);		/* all of it, or -1 with errno */
 void file_fds_open(void);	/* makes sure that 0, 1 and 2 are open, so that no file of ours lands there */
 

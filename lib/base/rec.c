@@ -19,7 +19,9 @@ struct rec_table {
 
 static int wants_table(struct rec *r)
 {
-	return r->table && r->mode == REC_LINE && isatty(1);
+	if (!r->is_table)
+		r->is_table = 1 + (r->table && r->mode == REC_LINE && isatty(1));
+	return r->is_table == 2;
 }
 
 static int columns_of(const char *s)

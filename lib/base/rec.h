@@ -14,7 +14,7 @@ struct rec {
 	enum rec_mode mode;
 	int table;		/* ask for an aligned table with a heading if stdout is a terminal */
 	/* private */
-	int fields, rows, open;
+	int fields, rows, open, is_table;	/* is_table: 0 until looked, then 1 no, 2 yes */
 	struct rec_table *t;
 };
 

@@ -306,11 +306,16 @@ int json_count(const struct json *doc, int v)
 int json_find(const struct json *doc, int obj, const char *key)
 {
 	int found = -1;
+	size_t len = strlen(key);
 	if (json_kind(doc, obj) != JSON_OBJ)
 		return -1;
-	for (struct json_iter i = json_each(doc, obj); json_next(&i); )
-		if (json_str_eq(doc, i.key, key))
+	for (struct json_iter i = json_each(doc, obj); json_next(&i); ) {
+		const char *p = doc->text + doc->tok[i.key].t.start;
+		size_t n = (size_t)(doc->tok[i.key].t.end - doc->tok[i.key].t.start);
+		/* escapes only make it longer */
+		if (n == len ? !memcmp(p, key, n) : n > len && (*p == *key || *p == '\\') && json_str_eq(doc, i.key, key))
 			found = i.value;
+	}
 	return found;
 }
 
@@ -413,6 +418,16 @@ static int unescape(const struct json *doc, int v, char *dst, size_t size, int w
 	const char *p = doc->text + doc->tok[v].t.start, *end = doc->text + doc->tok[v].t.end;
 	size_t n = 0;
 	while (p < end) {
+		const char *slash = memchr(p, '\\', (size_t)(end - p));
+		size_t plain = (size_t)((slash ? slash : end) - p);
+		if (plain) {
+			if (n + plain >= size)
+				return -1;
+			memcpy(dst + n, p, plain);
+			n += plain;
+			p += plain;
+			continue;
+		}
 		char piece[4];
 		size_t m = next_piece(&p, end, piece);
 		if (n + m >= size || (!piece[0] && !with_nul))
@@ -460,6 +475,8 @@ int json_str_eq(const struct json *doc, int v, const char *text)
 	if (json_kind(doc, v) != JSON_STR)
 		return 0;
 	const char *p = doc->text + doc->tok[v].t.start, *end = doc->text + doc->tok[v].t.end;
+	if (p < end && *p != '\\' && *p != *text)
+		return 0;		/* most keys differ in their first letter */
 	while (p < end) {
 		char piece[4];
 		size_t n = next_piece(&p, end, piece);

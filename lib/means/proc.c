@@ -63,8 +63,9 @@ static int slurp(const char *path, char *dst, size_t size)
 
 static int no_proc(void)
 {
+	static int is_there;
 	struct stat st;
-	return stat("/proc/self", &st) < 0;
+	return !is_there && !(is_there = stat("/proc/self", &st) == 0);
 }
 
 /* State letter and start time of a pid; 0, or -1 with errno. */
@@ -262,7 +263,7 @@ unsigned long long proc_netns(int pid)
 	return stat(path, &st) < 0 ? 0 : (unsigned long long)st.st_ino;
 }
 
-void proc_machine(char id[static 40])
+static void read_machine(char id[static 40])
 {
 	char text[80];
 	const char *const files[] = { "/etc/machine-id", "/var/lib/dbus/machine-id" };
@@ -277,6 +278,14 @@ void proc_machine(char id[static 40])
 	for (const char *p = host; *p; p++)
 		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
 	snprintf(id, 40, "host-%016llx", hash);
+}
+
+void proc_machine(char id[static 40])
+{
+	static char known[40];
+	if (!*known)
+		read_machine(known);
+	memcpy(id, known, sizeof known);
 }
 
 /* ---- starting with a gate */

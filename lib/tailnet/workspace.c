@@ -329,7 +329,8 @@ static int still_there(const struct ws_root *root, const char *name, int dir)
 
 int ws_open(const struct ws_root *root, const char *name, int flags, long long deadline, struct ws *ws, struct why *why)
 {
-	*ws = (struct ws){.dir = -1, .lock = -1};
+	memset(ws, 0, sizeof *ws);
+	ws->dir = ws->lock = -1;
 	str_copy(ws->name, sizeof ws->name, name);
 	for (;;) {
 		ws->dir = file_dir_at(root->fd, name, flags & WS_CREATE, why);
@@ -366,19 +367,17 @@ void ws_close(struct ws *ws)
 	ws->dir = ws->lock = -1;
 }
 
-struct names { char **p; size_t n; int fd; };
+struct names { char **p; size_t n, room; };
 
 static int add_name(const char *name, void *ctx)
 {
 	struct names *all = ctx;
 	struct why ignored;
 	char clean[WS_LABEL];
-	struct stat st;
 	if (*name == '.' || ws_clean_name(name, clean, &ignored) < 0 || !str_eq(name, clean))
 		return 0;
-	if (fstatat(all->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
-		return 0;
-	all->p = xrealloc(all->p, (all->n + 1) * sizeof *all->p);
+	if (all->n == all->room)
+		all->p = xrealloc(all->p, (all->room = 2 * all->room + 64) * sizeof *all->p);
 	all->p[all->n++] = xstrdup(name);
 	return 0;
 }
@@ -390,8 +389,8 @@ static int by_name(const void *a, const void *b)
 
 int ws_each(const struct ws_root *root, int (*fn)(const char *, void *), void *ctx, struct why *why)
 {
-	struct names all = {.fd = root->fd};
-	if (file_each(root->fd, add_name, &all) < 0)
+	struct names all = {0};
+	if (file_each_dir(root->fd, add_name, &all) < 0)
 		return why_errno(why, "list %s:", root->path);
 	if (all.n)
 		qsort(all.p, all.n, sizeof *all.p, by_name);
