@@ -50,6 +50,10 @@ static int slurp(const char *path, char *dst, size_t size)
 	while (len < size - 1 && (n = read(fd, dst + len, size - 1 - len)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && !len) {
+			close_fd(&fd);
+			return -1;
+		}
 		if (n < 0)
 			break;
 		len += n;
@@ -73,7 +77,10 @@ static int stat_of(int pid, char *state, unsigned long long *start)
 {
 	char path[40], text[1024];
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	if (slurp(path, text, sizeof text) <= 0) {
+	int len = slurp(path, text, sizeof text);
+	if (len < 0 && errno != ENOENT && errno != ESRCH)
+		return -1;	/* no descriptor left, say: that tells nothing about the process */
+	if (len <= 0) {
 		errno = no_proc() ? ENOENT : ESRCH;
 		return -1;
 	}

@@ -334,6 +334,8 @@ int ws_open(const struct ws_root *root, const char *name, int flags, long long d
 	str_copy(ws->name, sizeof ws->name, name);
 	for (;;) {
 		ws->dir = file_dir_at(root->fd, name, flags & WS_CREATE, why);
+		if (ws->dir < 0 && flags & WS_CREATE && why->reason == R_NO_WORKSPACE && !clock_passed(deadline))
+			continue;	/* somebody took it down just now */
 		if (ws->dir < 0)
 			return -1;
 		if (!(flags & WS_LOCK))
@@ -556,7 +558,8 @@ int ws_alive(const struct ws *ws)
 	proc_machine(machine);
 	if (*ws->run.machine && !str_eq(machine, ws->run.machine))
 		return -1;
-	return proc_alive(&ws->run.daemon) == 1;
+	/* when it cannot be told, it is not forgotten: proc_end says why */
+	return proc_alive(&ws->run.daemon) != 0;
 }
 
 int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
