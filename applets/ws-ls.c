@@ -44,35 +44,69 @@ struct row {
 	struct why why;
 };
 
-static struct ws_root root;
-static struct row *rows;
-static int count, show_all, status = EXIT_DONE;
+/* What is known of one that runs is kept until all have answered; of the others, which may be thousands, the name alone. */
+struct entry {
+	char name[WS_LABEL];
+	int alive;
+	struct row *live;
+};
 
-static void open_row(const char *name)
+static struct ws_root root;
+static struct entry *entries;
+static int count, show_all, asks, status = EXIT_DONE;
+
+static int look(struct row *r, const char *name)
 {
-	rows = xrealloc(rows, (count + 1) * sizeof *rows);
-	struct row *r = &rows[count];
 	memset(r, 0, sizeof *r);
 	r->d.pidfd = -1;
 	if (ws_open(&root, name, 0, 0, &r->ws, &r->why) < 0) {
 		if (r->why.reason == R_NO_WORKSPACE)
-			return;		/* taken down since the directory was read */
+			return -1;	/* taken down since the directory was read */
 		str_copy(r->ws.name, sizeof r->ws.name, name);
 	}
 	r->alive = ws_alive(&r->ws);
-	if (r->alive < 0 && !show_all) {
-		ws_close(&r->ws);
-		return;
-	}
 	struct ws_socket s;
 	if (r->alive == 1 && ws_socket(&root, &r->ws, 0, &s, &r->why) == 0) {
 		r->d.api.dir = s.dirfd;
 		str_copy(r->d.api.path, sizeof r->d.api.path, s.path);
 		r->d.api.who.pid = r->ws.run.daemon.pid;
 	}
-	count++;
-	if (r->alive != 1)
-		ws_close(&r->ws);	/* a thousand dead ones need no descriptors */
+	return 0;
+}
+
+static void open_row(const char *name)
+{
+	static struct row r;
+	if (look(&r, name) < 0)
+		return;
+	int is_asked = r.alive == 1 && asks;
+	if (!is_asked)
+		ws_close(&r.ws);	/* a thousand dead ones need no descriptors */
+	if (r.alive < 0 && !show_all)
+		return;
+	entries = xrealloc(entries, (count + 1) * sizeof *entries);
+	struct entry *e = &entries[count++];
+	*e = (struct entry){.alive = r.alive};
+	str_copy(e->name, sizeof e->name, name);
+	if (is_asked) {
+		e->live = xalloc(sizeof r);
+		*e->live = r;
+	}
+}
+
+/* Of one that does not run, read again. 0, or -1: gone meanwhile. */
+static int recall(const struct entry *e, struct row *r)
+{
+	if (!asks) {
+		memset(r, 0, sizeof *r);
+		str_copy(r->ws.name, sizeof r->ws.name, e->name);
+		return 0;
+	}
+	if (look(r, e->name) < 0)
+		return -1;
+	ws_close(&r->ws);
+	r->alive = e->alive;
+	return 0;
 }
 
 static int open_each(const char *name, void *ctx)
@@ -82,7 +116,6 @@ static int open_each(const char *name, void *ctx)
 	return 0;
 }
 
-/* rows moves while it grows: what points into it is set afterwards */
 static void ask_all(long long deadline)
 {
 	const struct localapi **apis = xalloc((count + 1) * sizeof *apis);
@@ -91,11 +124,12 @@ static void ask_all(long long deadline)
 	int *answered = xalloc((count + 1) * sizeof *answered), n = 0;
 	struct row **asked = xalloc((count + 1) * sizeof *asked);
 	for (int i = 0; i < count; i++)
-		if (rows[i].alive == 1) {
-			asked[n] = &rows[i];
-			apis[n] = &rows[i].d.api;
-			sts[n] = &rows[i].st;
-			whys[n++] = &rows[i].why;
+		if (entries[i].live) {
+			asked[n] = entries[i].live;
+			apis[n] = &asked[n]->d.api;
+			sts[n] = &asked[n]->st;
+			whys[n] = &asked[n]->why;
+			n++;
 		}
 	localapi_status_many(apis, sts, whys, answered, n, deadline);
 	for (int i = 0; i < n; i++) {
@@ -202,6 +236,7 @@ int ws_ls_main(char **argv)
 		show_all = 1;
 	out.table = 1;
 	is_long |= out.mode == REC_JSON || (out.mode == REC_LINE && isatty(1));
+	asks = is_long || want;
 	if (ws_root_open(&root, &why) < 0)
 		die_why(&why);
 	for (int i = 0; i < o.count + count_after; i++) {
@@ -217,12 +252,16 @@ int ws_ls_main(char **argv)
 	}
 	if (!o.count && !count_after && ws_each(&root, open_each, NULL, &why) < 0)
 		die_why(&why);
-	if (is_long || want)
+	if (asks)
 		ask_all(clock_ms() + wait);
 	for (int i = 0; i < count; i++) {
-		const char *state = is_long || want ? state_of(&rows[i]) : NULL;
+		static struct row dead;
+		if (!entries[i].live && recall(&entries[i], &dead) < 0)
+			continue;
+		const struct row *r = entries[i].live ? entries[i].live : &dead;
+		const char *state = asks ? state_of(r) : NULL;
 		if (!want || str_eq(want, state))
-			print(&out, &rows[i], state, is_long);
+			print(&out, r, state, is_long);
 	}
 	rec_finish(&out);
 	mention_other_set();
