@@ -36,6 +36,7 @@ endif
 APPLETS := $(sort $(wildcard applets/*.c))
 LIB := $(sort $(wildcard lib/*/*.c))
 UNIT := $(patsubst tests/unit/%.c,$(T)/%,$(wildcard tests/unit/*_test.c))
+BENCH := $(patsubst tests/bench/%.c,$(T)/bench/%,$(wildcard tests/bench/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,build/asan/fuzz/%,$(wildcard tests/fuzz/*.c))
 
 INCLUDES = -Ilib/base -Ilib/means -Ilib/tailnet -I$(B)/gen -Igen
@@ -112,6 +113,9 @@ $(B)/gen/licenses.c: scripts/licenses $(LICENSES)
 $(T)/%_test: tests/unit/%_test.c $(B)/libmoorbox.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
+$(T)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
 build/asan/fuzz/%: tests/fuzz/%.c $(B)/libmoorbox.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
@@ -143,9 +147,12 @@ $(B)/single/%: applets/%.c main.c $(B)/libmoorbox.a
 	@scripts/gen $@.gen '$(VERSION)' '$(DATE)' completions/values main.c $<
 	@$(CC) -I$@.gen $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ main.c $< $(B)/libmoorbox.a $(DEPS_LIBS)
 	@$(STRIP) -s $@ && rm -rf $@.gen && ls -l $@ | awk '{ print $$5 "\t$*" }'
-bench soak: all
-	@scripts/prereqs build test $(filter bench,$@)
-	tests/$@/run
+bench: all $(BENCH)
+	@scripts/prereqs build lab
+	tests/bench/run
+soak: all
+	@scripts/prereqs build test
+	tests/soak/run
 demo:
 	@scripts/prereqs build test
 	@$(MAKE) --no-print-directory all

@@ -1,0 +1,5 @@
+/* noop - does nothing: what it costs to start any static program */
+int main(void)
+{
+	return 0;
+}
