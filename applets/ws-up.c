@@ -3,7 +3,7 @@
  * usage: ws-up [-jqv] [-k SRC] [-t DUR] [-i PORTS] [--ready HOST:PORT]... [OPTION]... NAME
  * usage: ws-up [OPTION]... NAME -- CMD [ARG]...
  *
- * -k, --key SRC  auth key to join with: env:NAME, file:PATH, fd:N or - (stdin)
+ * -k, --key SRC  auth key to join with: env:NAME, file:PATH, fd:N or - (stdin); or what mints one: oauth:SRC, wif:SOURCE
  * -t, --timeout DUR  give up after DUR: 30, 15m, 1h (default 60 s; 10 min with --login)
  * -i, --inbound PORTS  what of this machine's loopback the tailnet may reach: none (default), all, or TCP ports such as
  *   22,3000-3010
@@ -40,6 +40,10 @@
  * With CMD the workspace is up while CMD runs, and taken down when it ends; one that was up before is left up. CMD finds its name
  * in MOORBOX_WORKSPACE.
  *
+ * A job need not hold a long-lived key: with -k oauth:env:NAME an OAuth client's secret, with -k wif:github the job's own identity
+ * (gitlab, buildkite, circleci, gcp, kubernetes, auto, or a token as wif:file:PATH; TS_CLIENT_ID names the federated identity)
+ * mints a one-off key of ten minutes, with the --tag asked for or else the client's own.
+ *
  * exit: 0 up; or CMD's own status
  *   1  not up: the reason is named, nothing of the attempt is left
  *   2  usage
@@ -47,6 +51,10 @@
  *   125  with CMD: not up, so CMD did not run
  * env:
  *   TS_AUTHKEY  auth key, or file:PATH (TS_AUTH_KEY and PERRY_TAILSCALE_AUTH_KEY too)
+ *   TS_CLIENT_ID  OAuth or federated client that mints the key, with one of:
+ *   TS_CLIENT_SECRET  its secret, or file:PATH
+ *   TS_ID_TOKEN  an identity token, or file:PATH
+ *   TS_AUDIENCE  audience of the identity token that this machine or job is asked for
  *   TS_LOGIN_SERVER  control server
  *   TS_HOSTNAME  the whole host name, instead of prefix and NAME
  *   TS_STATE_DIR  tailscaled's state directory
@@ -57,9 +65,11 @@
  *   MOORBOX_CONFIG  config file
  *   MOORBOX_API  URL of the control server's API, if not the usual one
  * files:
- *   ~/.config/moorbox/config.json  {"tailscale": {"authKey", "hostnamePrefix", "loginServer", "tags", "ephemeral", "enabled"}}
+ *   ~/.config/moorbox/config.json  {"tailscale": {"authKey", "clientId", "audience", "hostnamePrefix", "loginServer", "tags",
+ *     "ephemeral", "enabled"}}
  * example: TS_AUTHKEY=tskey-auth-... ws-up -i 3000 myproject
  * example: ws-up -k file:key ci-42 -- ./run-tests
+ * example: TS_CLIENT_ID=... ws-up -k wif:github --tag tag:ci ci-42 -- ./run-tests
  * see: ws-down ws-ls ws-log ts-nc ts-info
  */
 #include "api.h"
@@ -70,6 +80,7 @@
 #include "inbound.h"
 #include "join.h"
 #include "leave.h"
+#include "mint.h"
 #include "opts/ws-up.h"
 #include "proc.h"
 #include "reach.h"
@@ -112,6 +123,7 @@ struct up {
 	struct ws ws;
 	struct daemon daemon;
 	struct node_status st;
+	struct mint mint;		/* where the key comes from */
 	int needs[NEEDS_MAX], nneeds;
 	struct ws_lease lease;
 	int noted;			/* what control gave us is recorded */
@@ -562,7 +574,8 @@ static int join(struct up *u, const char *key, int resume, struct why *why)
 {
 	struct ws *ws = &u->ws;
 	const char *tags[WS_TAGS + 1] = {0};
-	for (int i = 0; i < ws->spec.ntags; i++)
+	/* a minted key carries them already, and headscale refuses to hear them again */
+	for (int i = 0; i < ws->spec.ntags && !u->mint.mints; i++)
 		tags[i] = ws->spec.tags[i];
 	struct join j = {
 		.daemon = &u->daemon, .key = key, .interactive = u->login, .resume = resume, .tell = tell,
@@ -598,6 +611,23 @@ static int free_name(struct up *u, struct why *why)
 	return rc < 0 ? -1 : ws_lease_drop(&u->root, id, why);
 }
 
+/* What was minted lives just long enough to be used. */
+static int get_key(struct up *u, struct secret *key, struct why *why)
+{
+	enum { LIFE_S = 600 };
+	char note[51] = "moorbox ";
+	const char *tags[WS_TAGS + 1] = {0};
+	for (int i = 0; i < u->ws.spec.ntags; i++)
+		tags[i] = u->ws.spec.tags[i];
+	str_copy(note + 8, sizeof note - 8, u->ws.name);
+	struct api_mint want = {
+		.tags = tags, .ephemeral = !u->ws.spec.keep, .preauthorized = 1, .expiry_s = LIFE_S, .description = note,
+	};
+	if (u->mint.mints)
+		verbose("minting a key by %.*s", (int)strcspn(u->mint.src, ":"), u->mint.src);
+	return mint_key(&u->mint, &want, u->ws.spec.control, key, u->deadline, why);
+}
+
 static int fresh(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
@@ -613,8 +643,13 @@ static int fresh(struct up *u, struct why *why)
 		verbose("the control server is reached through the proxy %s",
 			http_redact_url(proxy, sizeof proxy, daemon_proxy(ws->spec.control)));
 	/* a kept node that is logged in needs no key; then a missing one is no error */
-	int key_rc = u->login && !u->key_src ? 0 : settings_key(&u->set, u->key_src, &key, why);
+	int asked = !u->login || u->key_src;
+	int key_rc = asked ? mint_take(&u->mint, &u->set, u->key_src, ws->spec.control, why) : 0;
+	int late = was_kept && u->mint.mints;	/* minted only when it is needed */
+	if (!key_rc && asked && !late)
+		key_rc = get_key(u, &key, why);
 	if (key_rc < 0 && !(was_kept && why->reason == R_NO_KEY)) {
+		mint_free(&u->mint);
 		undo(u, was_kept);
 		return -1;
 	}
@@ -628,12 +663,17 @@ static int fresh(struct up *u, struct why *why)
 	if (!rc) {
 		verbose("tailscaled %s runs, pid %d%s", ws->run.version, ws->run.daemon.pid, ws->run.confined ? ", confined" : "");
 		rc = join(u, key.p, 0, why);
+		if (rc < 0 && late && why->reason == R_NO_KEY && get_key(u, &key, why) == 0)
+			rc = join(u, key.p, 0, why);
 	}
 	secret_free(&key);
 	if (!rc)
 		rc = finish(u, why);
-	if (rc < 0 && !waits(why))
+	if (rc < 0 && !waits(why)) {
+		mint_undo(&u->mint, clock_ms() + UNDO_MS);
 		undo(u, was_kept);
+	}
+	mint_free(&u->mint);
 	return rc;
 }
 

@@ -23,6 +23,7 @@ void secret_free(struct secret *);			/* zeroes */
 void secret_blot(char *text);				/* known secrets (8 bytes or more) in text become *** in place */
 void secret_blot_shapes(char *text);			/* in place: what has a key's shape, user and password in a URL */
 int  secret_looks_literal(const char *src);		/* somebody typed the key itself */
+void secret_mask(const struct secret *);		/* under GITHUB_ACTIONS=true: tells the runner, on stderr, to blot it out of its log */
 void secret_no_core(void);				/* this process leaves no core and cannot be read by ptrace of others */
 
 #endif

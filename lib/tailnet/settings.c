@@ -3,7 +3,6 @@
 #include "buf.h"
 #include "file.h"
 #include "json.h"
-#include "key.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +58,7 @@ static int text(const struct json *j, int obj, const char *file, const char *key
 	return 0;
 }
 
-/* authKey is the key itself, or where it is: "env:NAME", "file:PATH". */
+/* authKey is the key itself, or where it is: "env:NAME", "file:PATH", "oauth:...", "wif:...". */
 static int config_key(struct settings *s, const struct json *j, int obj, const char *file, struct why *why)
 {
 	int v = json_get(j, obj, "authKey");
@@ -70,7 +69,7 @@ static int config_key(struct settings *s, const struct json *j, int obj, const c
 	if (!key)
 		return bad(why, file, "authKey", "not a text");
 	int rc = 0;
-	if (str_starts(key, "env:") || str_starts(key, "file:"))
+	if (str_starts(key, "env:") || str_starts(key, "file:") || str_starts(key, "oauth:") || str_starts(key, "wif:"))
 		rc = str_copy(s->key_src, sizeof s->key_src, key) < 0 ? bad(why, file, "authKey", "too long") : 0;
 	else if (len) {
 		str_copy(s->key_src, sizeof s->key_src, "config");
@@ -97,6 +96,8 @@ static int apply(struct settings *s, const struct json *j, const char *file, str
 	if (v >= 0 && (s->ephemeral = json_bool(j, v)) < 0)
 		return bad(why, file, "ephemeral", "neither true nor false");
 	if (text(j, obj, file, "hostnamePrefix", s->prefix, sizeof s->prefix, why) < 0
+		|| text(j, obj, file, "clientId", s->client_id, sizeof s->client_id, why) < 0
+		|| text(j, obj, file, "audience", s->audience, sizeof s->audience, why) < 0
 		|| text(j, obj, file, "loginServer", s->login_server, sizeof s->login_server, why) < 0
 		|| config_key(s, j, obj, file, why) < 0)
 		return -1;
@@ -169,25 +170,57 @@ static int from_env(const char *name, char *dst, size_t size, struct why *why)
 	return 0;
 }
 
-static const char *const key_names[] = {"TS_AUTHKEY", "TS_AUTH_KEY", "PERRY_TAILSCALE_AUTH_KEY", NULL};
+/* A variable's value, or the file that it names, as a source. */
+static void source_of(const char *kind, const char *name, char *dst, size_t size)
+{
+	const char *v = getenv(name);
+	if (!str_starts(v, "file:") || str_fmt(dst, size, "%s%s", kind, v) < 0)
+		str_fmt(dst, size, "%senv:%s", kind, name);
+}
+
+static int is_set(const char *name)
+{
+	const char *v = getenv(name);
+	return v && *v;
+}
+
+/* The clash that containerboot refuses as well, or NULL. */
+static const char *clash(int key, int id, int secret, int token, int audience)
+{
+	return key && (id || secret || token || audience)
+		? "TS_AUTHKEY cannot be used with TS_CLIENT_ID, TS_CLIENT_SECRET, TS_ID_TOKEN or TS_AUDIENCE"
+		: token && !id ? "TS_ID_TOKEN is set but TS_CLIENT_ID is not"
+		: audience && !id ? "TS_AUDIENCE is set but TS_CLIENT_ID is not"
+		: token && secret ? "TS_ID_TOKEN and TS_CLIENT_SECRET cannot both be set"
+		: token && audience ? "TS_ID_TOKEN and TS_AUDIENCE cannot both be set"
+		: audience && secret ? "TS_AUDIENCE and TS_CLIENT_SECRET cannot both be set" : NULL;
+}
 
 static void key_from_env(struct settings *s)
 {
-	for (int i = 0; key_names[i]; i++) {
-		const char *v = getenv(key_names[i]);
-		if (!v || !*v)
-			continue;
-		/* containerboot: the variable may say file:PATH */
-		if (!str_starts(v, "file:") || str_copy(s->key_src, sizeof s->key_src, v) < 0)
-			str_fmt(s->key_src, sizeof s->key_src, "env:%s", key_names[i]);
-		return;
-	}
+	const char *key = is_set("TS_AUTHKEY") ? "TS_AUTHKEY" : is_set("TS_AUTH_KEY") ? "TS_AUTH_KEY" : NULL;
+	int id = is_set("TS_CLIENT_ID"), secret = is_set("TS_CLIENT_SECRET"), token = is_set("TS_ID_TOKEN"),
+		audience = is_set("TS_AUDIENCE");
+	const char *wrong = clash(key != NULL, id, secret, token, audience);
+	if (wrong)
+		str_copy(s->key_clash, sizeof s->key_clash, wrong);
+	else if (key)
+		source_of("", key, s->key_src, sizeof s->key_src);
+	else if (secret)
+		source_of("oauth:", "TS_CLIENT_SECRET", s->key_src, sizeof s->key_src);
+	else if (token)
+		source_of("wif:", "TS_ID_TOKEN", s->key_src, sizeof s->key_src);
+	else if (audience)
+		str_copy(s->key_src, sizeof s->key_src, "wif:auto");
+	else if (is_set("PERRY_TAILSCALE_AUTH_KEY"))
+		source_of("", "PERRY_TAILSCALE_AUTH_KEY", s->key_src, sizeof s->key_src);
 }
 
 void settings_hide_keys(void)
 {
-	for (int i = 0; key_names[i]; i++)
-		unsetenv(key_names[i]);
+	static const char *const names[] = {"TS_AUTHKEY", "TS_AUTH_KEY", "PERRY_TAILSCALE_AUTH_KEY", "TS_CLIENT_SECRET", "TS_ID_TOKEN"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		unsetenv(names[i]);
 }
 
 int settings_load(struct settings *s, struct why *why)
@@ -196,7 +229,9 @@ int settings_load(struct settings *s, struct why *why)
 	if (find_config(s, why) < 0)
 		return -1;
 	key_from_env(s);
-	if (from_env("TS_LOGIN_SERVER", s->login_server, sizeof s->login_server, why) < 0
+	if (from_env("TS_CLIENT_ID", s->client_id, sizeof s->client_id, why) < 0
+		|| from_env("TS_AUDIENCE", s->audience, sizeof s->audience, why) < 0
+		|| from_env("TS_LOGIN_SERVER", s->login_server, sizeof s->login_server, why) < 0
 		|| from_env("TS_HOSTNAME", s->hostname, sizeof s->hostname, why) < 0
 		|| from_env("TS_STATE_DIR", s->node_dir, sizeof s->node_dir, why) < 0
 		|| from_env("TS_SOCKET", s->socket, sizeof s->socket, why) < 0)
@@ -209,23 +244,25 @@ int settings_load(struct settings *s, struct why *why)
 	return 0;
 }
 
-int settings_key(struct settings *s, const char *src, struct secret *key, struct why *why)
+const char *settings_key_src(const struct settings *s, const char *src, struct why *why)
 {
-	struct key shape;
-	if (!src)
-		src = s->key_src;
-	if (!*src) {
-		why_set(why, R_NO_KEY, "no auth key: neither -k nor TS_AUTHKEY nor a config file gives one");
-		return why_hint(why, "export TS_AUTHKEY=..., or pass -k file:PATH, or log in with a browser: --login");
+	if (src)
+		return src;
+	if (*s->key_clash) {
+		why_set(why, R_BAD_CONFIG, "%s", s->key_clash);
+		return NULL;
 	}
-	if (str_eq(src, "config")) {
-		if (secret_set(key, s->key.p, s->key.len) < 0)
-			return why_set(why, R_RESOURCES, "no memory left");
-	} else if (secret_get(key, src, why) < 0)
-		return -1;
-	if (key_can_join(key->p, key->len, &shape, why) < 0) {
-		secret_free(key);
-		return -1;
-	}
-	return 0;
+	if (*s->key_src)
+		return s->key_src;
+	why_set(why, R_NO_KEY, "no auth key: neither -k nor TS_AUTHKEY nor a config file gives one");
+	why_hint(why, "export TS_AUTHKEY=..., or pass -k file:PATH, or log in with a browser: --login");
+	return NULL;
+}
+
+int settings_secret(const struct settings *s, const char *src, struct secret *secret, struct why *why)
+{
+	if (!str_eq(src, "config"))
+		return secret_get(secret, src, why);
+	*secret = (struct secret){0};
+	return secret_set(secret, s->key.p, s->key.len) < 0 ? why_set(why, R_RESOURCES, "no memory left") : 0;
 }

@@ -1,8 +1,9 @@
 /* settings - what the user wants, from four places: option > environment > config file > default
  *
- * Environment: containerboot's names (TS_AUTHKEY, TS_AUTH_KEY, TS_HOSTNAME, TS_LOGIN_SERVER, TS_STATE_DIR, TS_SOCKET).
+ * Environment: containerboot's names (TS_AUTHKEY, TS_AUTH_KEY, TS_HOSTNAME, TS_LOGIN_SERVER, TS_STATE_DIR, TS_SOCKET; and
+ * TS_CLIENT_ID with TS_CLIENT_SECRET, TS_ID_TOKEN or TS_AUDIENCE, with its rules about which exclude each other).
  * Config: $MOORBOX_CONFIG, else $XDG_CONFIG_HOME/moorbox/config.json (~/.config), then ~/.config/perry/config.json:
- *	{"tailscale": {"enabled", "authKey", "hostnamePrefix", "loginServer", "tags", "ephemeral"}}
+ *	{"tailscale": {"enabled", "authKey", "clientId", "audience", "hostnamePrefix", "loginServer", "tags", "ephemeral"}}
  */
 #ifndef SETTINGS_H
 #define SETTINGS_H
@@ -21,7 +22,9 @@ struct settings {
 	int ntags;
 	int ephemeral;			/* 1, 0; -1 nobody said */
 	int disabled;			/* the config file says enabled: false */
-	char key_src[600];		/* env:NAME, file:PATH, or "config" when key holds it; "" when there is none */
+	char key_src[600];		/* env:NAME, file:PATH, oauth:SRC, wif:SOURCE, or "config" when key holds it; "" when there is none */
+	char key_clash[160];		/* what is wrong with the environment's choice of one; "" nothing */
+	char client_id[256], audience[256];	/* TS_CLIENT_ID, TS_AUDIENCE */
 	struct secret key;		/* read already only when key_src is "config" */
 	char config[512];		/* the file that was read; "" for none */
 	int config_mode;		/* its mode when it holds a key that others can read; else 0 */
@@ -34,8 +37,11 @@ int settings_load(struct settings *, struct why *);
 
 int settings_tag(struct settings *, const char *tag, struct why *);	/* adds one; "ci" becomes "tag:ci"; [usage] */
 
-/* The key itself, from src or, when NULL, from the settings; its shape is checked. An absent key is [no-key]. */
-int settings_key(struct settings *, const char *src, struct secret *, struct why *);
+/* Where the key comes from: src or, when NULL, what the settings say. NULL with [no-key], [bad-config]. */
+const char *settings_key_src(const struct settings *, const char *src, struct why *);
+
+/* The text that is there (a key, or what opens an API); src is neither oauth: nor wif:. 0, or -1. */
+int settings_secret(const struct settings *, const char *src, struct secret *, struct why *);
 
 /* Takes the variables that may hold a key out of the environment: a command of the user's needs none. */
 void settings_hide_keys(void);

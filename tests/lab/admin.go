@@ -115,6 +115,7 @@ func init() {
 		{"key", "KIND [OPTION...]", "print a new auth key: one-off, reusable, expired, revoked, used, unknown", (*lab).verbKey},
 		{"client", "[--scope S]... [--tag T]...", "print a new OAuth client secret", (*lab).verbClient},
 		{"federated", "[--scope S]... [--tag T]... [--issuer I] [--subject S] [--audience A]", "print a new federated client id", (*lab).verbClient},
+		{"jwt", "[--issuer I] [--subject S] [--audience A]... [--expiry SEC] [--issued SEC] [--not-before SEC]", "print an identity token", (*lab).verbJWT},
 		{"nodes", "", "id name hostname ip4 ephemeral online authorized expired tags user stable-id", (*lab).verbNodes},
 		{"delete", "NODE", "remove a device", (*lab).verbNode},
 		{"expire", "NODE", "end a device's node key", (*lab).verbNode},

@@ -38,7 +38,8 @@ func (l *lab) outside() http.Handler {
 	mux.HandleFunc(loginPath, l.servePage)
 	mux.HandleFunc("/admin", l.servePage)
 	mux.HandleFunc("/generate_204", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.Handle("/api/v2/", l.api())
+	mux.Handle("/api/", l.api())
+	handleIdentities(mux)
 	return l.watched(mux)
 }
 

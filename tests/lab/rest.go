@@ -65,6 +65,14 @@ func refusal(status int, format string, a ...any) error {
 
 var errNoAccess = refusal(http.StatusForbidden, "calling actor does not have enough permissions to perform this function")
 
+// noScope is the refusal for want of a scope: headscale names it.
+func (l *lab) noScope(scope string) error {
+	if l.headscale() {
+		return refusal(http.StatusForbidden, "token is missing the required scope %s", scope)
+	}
+	return errNoAccess
+}
+
 // A call is one request that is allowed; the tables are held while it is answered.
 type call struct {
 	*http.Request
@@ -119,7 +127,10 @@ func (l *lab) api() http.Handler {
 			return map[string]bool{"magicDNS": true}, nil
 		})
 	}
-	mux.HandleFunc("/api/v2/", func(w http.ResponseWriter, r *http.Request) {
+	if l.headscale() {
+		mux.HandleFunc("GET /api/v1/preauthkey", l.serveOldKeys)
+	}
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		l.refuse(w, refusal(http.StatusNotFound, "not found"))
 	})
 	return mux
@@ -154,7 +165,7 @@ func (q *call) answer(scope string, run func(*call) (any, error)) (any, error) {
 	}
 	readable, reads := strings.CutSuffix(scope, ":read")
 	if scope != "" && !q.cred.may(readable, q.Method != http.MethodGet && !reads) {
-		return nil, errNoAccess
+		return nil, q.lab.noScope(scope)
 	}
 	switch q.PathValue("tailnet") {
 	case "", "-":
@@ -176,6 +187,8 @@ func (l *lab) authenticate(r *http.Request) (*credential, error) {
 	}
 	c := l.creds[text]
 	switch {
+	case l.headscale() && (c == nil || c.Kind == "client" || !c.Expires.IsZero() && c.Expires.Before(time.Now())):
+		return nil, refusal(http.StatusUnauthorized, "unauthorized")
 	case c == nil || c.Kind == "federated" || !c.Expires.IsZero() && c.Expires.Before(time.Now()):
 		return nil, refusal(http.StatusUnauthorized, "API token invalid")
 	case c.Kind == "client": // its secret has to be exchanged first
@@ -225,7 +238,11 @@ func (l *lab) serveToken(w http.ResponseWriter, r *http.Request) {
 	defer l.mu.Unlock()
 	c := l.creds[secret]
 	if c == nil || c.Kind != "client" {
-		l.refuseOAuth(w, http.StatusUnauthorized, "invalid_client", "API token invalid")
+		text := "API token invalid"
+		if l.headscale() {
+			text = "invalid client credentials"
+		}
+		l.refuseOAuth(w, http.StatusUnauthorized, "invalid_client", "%s", text)
 		return
 	}
 	if g := r.FormValue("grant_type"); g != "" && g != "client_credentials" {

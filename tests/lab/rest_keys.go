@@ -134,7 +134,7 @@ func getKey(q *call) (any, error) {
 		return credentialObject(c), nil
 	}
 	if !q.cred.may("auth_keys", false) {
-		return nil, errNoAccess
+		return nil, q.lab.noScope("auth_keys:read")
 	}
 	k := q.lab.keyByID(id)
 	if k == nil || !q.lab.listed(k) {
@@ -154,7 +154,7 @@ func deleteKey(q *call) (any, error) {
 		return map[string]any{}, nil
 	}
 	if !q.cred.may("auth_keys", true) {
-		return nil, errNoAccess
+		return nil, q.lab.noScope("auth_keys")
 	}
 	k := q.lab.keyByID(id)
 	if k == nil || !q.lab.listed(k) {
@@ -208,7 +208,7 @@ func createKey(q *call) (any, error) {
 
 func (q *call) createAuthKey(c *createRequest) (any, error) {
 	if !q.cred.may("auth_keys", true) {
-		return nil, errNoAccess
+		return nil, q.lab.noScope("auth_keys")
 	}
 	if c.Capabilities.Devices == nil {
 		return nil, refusal(http.StatusBadRequest, "capabilities.devices is missing")
@@ -314,4 +314,32 @@ func (l *lab) addClient(c *credential) *credential {
 		c.Text = l.newKeyText("client").text
 	}
 	return l.addCredential(c)
+}
+
+// serveOldKeys is headscale's own API (v1): the only place that shows which key has which id. Its errors are RFC 9457's.
+func (l *lab) serveOldKeys(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, err := l.authenticate(r)
+	if err != nil || c.Kind != "api" {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnauthorized)
+		w.Write([]byte(`{"title":"Unauthorized","status":401,"detail":"unauthorized"}`))
+		return
+	}
+	list := []any{}
+	for _, k := range l.keys {
+		part := strings.Split(k.Text, "-")
+		tags := k.Tags
+		if tags == nil {
+			tags = []string{}
+		}
+		o := map[string]any{"id": k.ID, "key": strings.Join(part[:len(part)-1], "-") + "-***", "reusable": k.Reusable,
+			"ephemeral": k.Ephemeral, "used": k.Used, "expiration": stamp(k.Expires), "createdAt": stamp(k.Created), "aclTags": tags, "user": nil}
+		if k.User != 0 {
+			o["user"] = map[string]any{"id": "1", "name": "user"}
+		}
+		list = append(list, o)
+	}
+	reply(w, map[string]any{"preAuthKeys": list})
 }

@@ -1,0 +1,510 @@
+/* keygen-check - say whether a key can be used, for what, and until when
+ *
+ * usage: keygen-check [-jqv] [-t DUR] [--want LIST] [--warn-days N] [--api SRC] [--verify] [--login-server URL] [SRC]
+ *
+ * --want LIST  what the key should be, comma between: ephemeral, reusable, preauthorized, their opposites kept and one-off, and
+ *   tags such as tag:ci; may be repeated
+ * --warn-days N  answer no if it expires within N days
+ * --api SRC  API credential to look the key up with: a token or an OAuth client secret (env:NAME, file:PATH, fd:N, -), wif:SOURCE
+ * --id ID  the key's id there, where its text does not tell it (headscale)
+ * --verify  without API access: ask Tailscale's service whether the key lives, as scanners for leaked secrets do
+ * --login-server URL  control server, if not Tailscale's own
+ * -t, --timeout DUR  wait at most DUR for the API (default 30)
+ * -j, --json  print JSON lines
+ * -q, --quiet  print no records; the exit status is the answer
+ * -v, --verbose  say each step
+ *
+ * SRC is the key's place: env:NAME, file:PATH, fd:N, - (stdin), or oauth:SRC, wif:SOURCE as ws-up takes them; without it the key
+ * that ws-up would use. It is never used up by this.
+ *
+ * Without options nobody is asked: the text shows kind and id, and the mistakes people make with keys. What it cannot show
+ * (expired, used up, ephemeral, tags) needs --api. An OAuth client secret opens the API: with a wish or --verify it is tried.
+ *
+ * The first record: verdict (usable, plausible, unusable, unknown), kind, id, reusable, ephemeral, preauthorized, tags, expires,
+ * description, made by, scopes, reason, wish. Each wish that is not met is one more, with verdict unmet and its wish.
+ *
+ * exit: 0 it can be used, or nothing speaks against it and nothing was asked
+ *   1  it cannot, or a wish is not met
+ *   2  usage
+ *   3  cannot tell
+ * env:
+ *   TS_AUTHKEY  the key, or file:PATH (and the others of ws-up)
+ *   MOORBOX_API  URL of the control server's API, if not the usual one
+ * example: keygen-check env:KEY --want ephemeral,tag:ci --warn-days 7 || exit 1
+ * see: ws-up ts-keygen
+ */
+#include "api.h"
+#include "clock.h"
+#include "err.h"
+#include "key.h"
+#include "opts/keygen-check.h"
+#include "rec.h"
+#include "secret.h"
+#include "settings.h"
+#include "str.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WISHES = 32, DAY_S = 86400 };
+enum verdict { USABLE, PLAUSIBLE, UNUSABLE, UNKNOWN, UNMET };
+
+struct check {
+	struct settings set;
+	struct rec out;
+	char control[512];
+	const char *api_src, *id;
+	const char *wish[WISHES + 1];	/* asked for; after the comparison those that are not met, and why */
+	enum reason wish_reason[WISHES + 1];
+	int nwishes, verify;
+	long long warn_days;		/* -1: not asked */
+	long long deadline;
+
+	struct secret text;
+	struct key key;
+	enum verdict verdict;
+	enum reason reason;
+	int has_props;
+	struct api_key props;
+	int status;
+};
+
+static void worse(struct check *c, int status)
+{
+	if (c->status != EXIT_NO && status)
+		c->status = status;	/* a no outranks what cannot be told */
+}
+
+/* ---- what is asked ---- */
+
+static int is_wish(const char *w)
+{
+	static const char *const words[] = {"ephemeral", "kept", "reusable", "one-off", "preauthorized"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (str_eq(w, words[i]))
+			return 1;
+	return str_starts(w, "tag:") && w[4];
+}
+
+static void add_wishes(struct check *c, const char *list)
+{
+	char *copy = xstrdup(list), *at = copy;
+	for (char *w; (w = strsep(&at, ",")); ) {
+		if (!is_wish(w))
+			opt_usage("--want %s: it is ephemeral, kept, reusable, one-off, preauthorized or tag:NAME", w);
+		if (c->nwishes == WISHES)
+			opt_usage("--want: more than %d", WISHES);
+		c->wish[c->nwishes++] = w;
+	}
+}
+
+static const char *options(struct check *c, char **argv)
+{
+	struct why why;
+	const char *server = NULL;
+	long long wait_ms = 30000;
+	struct opt o = opt_start(argv, opts);
+	c->warn_days = -1;
+	for (int k; (k = opt_next(&o)); )
+		switch (k) {
+		case 'j': c->out.mode = REC_JSON; break;
+		case 'q': c->out.mode = REC_NONE; break;
+		case 'v': break;
+		case 't': wait_ms = opt_dur(&o); break;
+		case OPT_WANT: add_wishes(c, o.val); break;
+		case OPT_WARN_DAYS: c->warn_days = opt_num(&o, 0, 3650); break;
+		case OPT_API: c->api_src = o.val; break;
+		case OPT_ID: c->id = o.val; break;
+		case OPT_VERIFY: c->verify = 1; break;
+		case OPT_LOGIN_SERVER: server = o.val; break;
+		}
+	opt_want(&o, 0, 1);
+	if (c->id && !c->api_src)
+		opt_usage("--id goes with --api");
+	if (settings_load(&c->set, &why) < 0)
+		die_why(&why);
+	if (settings_control(server ? server : *c->set.login_server ? c->set.login_server : SETTINGS_CONTROL, c->control,
+			sizeof c->control, &why) < 0)
+		opt_usage("%s", why.msg);
+	c->deadline = clock_ms() + wait_ms;
+	return o.operands[0];
+}
+
+static int asks(const struct check *c)
+{
+	return c->api_src || c->nwishes || c->warn_days >= 0 || c->verify;
+}
+
+/* ---- verdicts ---- */
+
+static void judge(struct check *c, enum verdict verdict, struct why *why)
+{
+	c->verdict = verdict;
+	c->reason = why->reason;
+	why->status = verdict == UNUSABLE ? EXIT_NO : EXIT_RETRY;
+	worse(c, warn_why(why));
+}
+
+static void cannot_tell(struct check *c, const char *what, const char *remedy)
+{
+	struct why why;
+	why_set(&why, R_CANNOT_TELL, "%s", what);
+	why_hint(&why, "%s", remedy);
+	judge(c, UNKNOWN, &why);
+}
+
+/* Answers about the key itself; all else (network, the API's own credential) says nothing about it. */
+static int is_about_key(enum reason r)
+{
+	return r == R_KEY_UNKNOWN || r == R_KEY_EXPIRED || r == R_KEY_REVOKED || r == R_KEY_USED || r == R_KEY_REFUSED;
+}
+
+static const char *when(long long t, char dst[static 48])
+{
+	char date[16];
+	long long days = (t - time(NULL)) / DAY_S;
+	clock_date(date, t);
+	str_fmt(dst, 48, days ? "%s (%s%lld day%s%s)" : "%s (today)", date, days > 0 ? "in " : "", llabs(days), llabs(days) == 1
+		? "" : "s",
+		days < 0 ? " ago" : "");
+	return dst;
+}
+
+/* keys.md's state table: what the API's object says. */
+static void judge_state(struct check *c)
+{
+	const struct api_key *k = &c->props;
+	struct why why;
+	char date[48];
+	c->verdict = USABLE;
+	if (k->revoked)
+		why_set(&why, R_KEY_REVOKED, "the key was revoked on %s", when(k->revoked, date));
+	else if (k->expires && k->expires <= time(NULL))
+		why_set(&why, R_KEY_EXPIRED, "the key expired on %s", when(k->expires, date));
+	else if (k->used && !k->reusable)
+		why_set(&why, R_KEY_USED, "the key is a one-off, and was used");
+	else if (k->invalid && k->reusable == 0)
+		why_set(&why, R_KEY_USED, "the key is a one-off that is no longer valid: used up");
+	else if (k->invalid)
+		why_set(&why, R_KEY_REFUSED, "the API says that the key is not valid, and not why");
+	else
+		return;
+	why_hint(&why, "make a new key");
+	judge(c, UNUSABLE, &why);
+}
+
+/* ---- asking ---- */
+
+static void look_up(struct check *c)
+{
+	struct api api;
+	struct why why;
+	const char *id = c->id ? c->id : c->key.headscale ? NULL : *c->key.id ? c->key.id : NULL;
+	if (api_open_as(&api, &(struct api_who){.src = c->api_src}, c->control, c->deadline, &why) < 0) {
+		judge(c, UNKNOWN, &why);
+		return;
+	}
+	int by_prefix = !id && c->key.headscale && *c->key.id && api.cred == API_TOKEN;
+	if (!id && !by_prefix) {
+		cannot_tell(c, "the key's text does not say under which id the API knows it",
+			c->key.headscale ? "give an API key of headscale's (hskey-api-...), or --id N as headscale lists it" : "give --id ID");
+		api_close(&api);
+		return;
+	}
+	verbose("looking the key %s up at %s", id ? id : c->key.id, api.base);
+	int rc = id ? api_key_get(&api, id, &c->props, c->deadline, &why)
+		: api_key_by_prefix(&api, c->key.id, &c->props, c->deadline, &why);
+	if (rc < 0)
+		judge(c, is_about_key(why.reason) ? UNUSABLE : UNKNOWN, &why);
+	else {
+		c->has_props = 1;
+		judge_state(c);
+	}
+	api_close(&api);
+}
+
+static void verify(struct check *c)
+{
+	struct why why;
+	if (c->key.headscale || (!api_is_tailscale(c->control) && !getenv("MOORBOX_API"))) {
+		cannot_tell(c, "only Tailscale's own service can be asked whether a key lives", "give API access: --api SRC");
+		return;
+	}
+	verbose("asking whether it lives");
+	int rc = api_verify(c->control, c->text.p, c->key.bare, c->deadline, &why);
+	if (rc > 0) {
+		c->verdict = USABLE;
+		c->reason = R_NONE;
+		return;
+	}
+	if (rc == 0) {
+		why_set(&why, R_KEY_REFUSED, "Tailscale says that the key does not live: used up, expired, revoked or deleted");
+		why_hint(&why, "make a new key");
+	}
+	judge(c, rc ? UNKNOWN : UNUSABLE, &why);
+}
+
+/* ---- wishes ---- */
+
+static void unmet(struct check *c, const char *wish, enum reason reason, const char *text)
+{
+	struct why why;
+	why_set(&why, reason, "%s", text);
+	c->wish_reason[c->nwishes] = reason;
+	c->wish[c->nwishes++] = wish;
+	worse(c, warn_why(&why));
+}
+
+static int has_tag(const struct api_key *k, const char *tag)
+{
+	for (int i = 0; i < k->ntags; i++)
+		if (str_eq(k->tags[i], tag))
+			return 1;
+	return 0;
+}
+
+static void list_tags(const struct api_key *k, char *dst, size_t size)
+{
+	*dst = 0;
+	for (int i = 0; i < k->ntags; i++) {
+		size_t at = strlen(dst);
+		str_fmt(dst + at, size - at, "%s%s", i ? " " : "", k->tags[i]);
+	}
+	if (!*dst)
+		str_copy(dst, size, "none");
+}
+
+/* Leaves in c->wish only what is not met. */
+static void compare(struct check *c)
+{
+	static const struct { const char *wish, *no; int field, want; } flags[] = {
+		{"ephemeral", "it is not ephemeral", 0, 1}, {"kept", "it is ephemeral", 0, 0}, {"reusable", "it is a one-off", 1, 1},
+		{"one-off", "it is reusable", 1, 0}, {"preauthorized", "it is not preauthorized", 2, 1},
+	};
+	const struct api_key *k = &c->props;
+	const int have[] = {k->ephemeral, k->reusable, k->preauthorized};
+	const char *asked[WISHES];
+	char tags[400], text[520];
+	int n = c->nwishes;
+	memcpy(asked, c->wish, sizeof asked);
+	c->nwishes = 0;
+	list_tags(k, tags, sizeof tags);
+	for (int i = 0; i < n; i++) {
+		for (size_t f = 0; f < sizeof flags / sizeof *flags; f++) {
+			if (!str_eq(asked[i], flags[f].wish) || have[flags[f].field] == flags[f].want)
+				continue;
+			if (have[flags[f].field] < 0)
+				cannot_tell(c, "the API does not say what the key may do", "ask with a credential that has auth_keys:read");
+			else
+				unmet(c, asked[i], R_WISH_UNMET, flags[f].no);
+		}
+		if (str_starts(asked[i], "tag:") && !has_tag(k, asked[i])) {
+			str_fmt(text, sizeof text, "it does not have %.64s; its tags: %s", asked[i], tags);
+			unmet(c, asked[i], R_WISH_UNMET, text);
+		}
+	}
+	if (c->warn_days >= 0 && k->expires && k->expires < time(NULL) + c->warn_days * DAY_S) {
+		char date[48];
+		str_fmt(text, sizeof text, "it expires on %s", when(k->expires, date));
+		unmet(c, "warn-days", R_KEY_EXPIRING, text);
+	}
+}
+
+/* ---- OAuth clients ---- */
+
+/* Whether keys with the tags that are wished could be minted: all of the client's own, or such as these own. */
+static void compare_tags(struct check *c, const struct api *api)
+{
+	const char *asked[WISHES];
+	char tags[400], text[700];
+	int n = 0, all = 1;
+	for (int i = 0; i < c->nwishes; i++)
+		if (str_starts(c->wish[i], "tag:"))
+			asked[n++] = c->wish[i];
+	c->nwishes = 0;		/* what else is wished can be minted */
+	for (int t = 0; t < api->ntags; t++) {
+		int found = 0;
+		for (int i = 0; i < n; i++)
+			found |= str_eq(asked[i], api->tags[t]);
+		all &= found;
+	}
+	list_tags(&c->props, tags, sizeof tags);
+	for (int i = 0; i < n; i++) {
+		int own = has_tag(&c->props, asked[i]);
+		if (own && (all || api->headscale))
+			continue;
+		int owned = api_tag(api, asked[i], c->deadline);
+		if (owned == API_TAG_OWNED)
+			continue;
+		if (owned == API_TAG_UNDEFINED) {
+			str_fmt(text, sizeof text, "%.64s is not in the policy's tagOwners", asked[i]);
+			unmet(c, asked[i], R_TAG_UNDEFINED, text);
+		} else if (owned == API_TAG_FOREIGN || (own && !all)) {
+			str_fmt(text, sizeof text, own
+				? "%.64s alone is refused: the client has %s, and Tailscale wants all of them, or tags that these own"
+				: "%.64s is not owned by a tag of the client's: %s", asked[i], tags);
+			unmet(c, asked[i], R_TAG_REFUSED, text);
+		} else {
+			str_fmt(text, sizeof text, "%.64s is not a tag of the client's (%s); whether these own it is in the policy", asked[i], tags);
+			enum verdict then = c->verdict;
+			cannot_tell(c, text, "give the client the scope policy_file:read, or try: ts-keygen --tag TAG");
+			c->verdict = then;
+		}
+	}
+}
+
+static void try_client(struct check *c, const char *src)
+{
+	struct api api;
+	struct why why;
+	struct api_who who = {.src = src, .given = c->text.p ? &c->text : NULL,
+		.client_id = *c->set.client_id ? c->set.client_id : NULL, .audience = *c->set.audience ? c->set.audience : NULL};
+	verbose("asking for a token");
+	if (api_open_as(&api, &who, c->control, c->deadline, &why) < 0) {
+		int later = why.status == EXIT_RETRY || why.reason == R_CONTROL_TLS || why.reason == R_CLOCK || why.reason == R_CONTROL_ERROR;
+		judge(c, later ? UNKNOWN : UNUSABLE, &why);
+		return;
+	}
+	c->verdict = USABLE;
+	c->has_props = 1;
+	c->props = (struct api_key){.reusable = -1, .ephemeral = -1, .preauthorized = -1, .ntags = api.ntags};
+	memcpy(c->props.tags, api.tags, sizeof api.tags);
+	str_copy(c->props.scopes, sizeof c->props.scopes, api.scopes);
+	if (!*c->key.id)
+		str_copy(c->key.id, sizeof c->key.id, api.client);
+	if (api_may(&api, "auth_keys", 1) == 0) {
+		why_set(&why, R_NO_SCOPE, "the client may not mint auth keys; its scopes: %s", api.scopes);
+		why_hint(&why, "give it the scope auth_keys");
+		judge(c, UNUSABLE, &why);
+	} else
+		compare_tags(c, &api);
+	api_close(&api);
+}
+
+/* An API token may always read itself. */
+static void show_token(struct check *c)
+{
+	struct api api;
+	struct why ignored;
+	struct api_who who = {.src = "-", .given = &c->text};
+	if (!asks(c) || api_open_as(&api, &who, c->control, c->deadline, &ignored) < 0)
+		return;
+	c->has_props = *api.client && api_key_get(&api, api.client, &c->props, c->deadline, &ignored) == 0;
+	api_close(&api);
+}
+
+/* ---- the ways ---- */
+
+static void check_key(struct check *c, const char *src)
+{
+	struct why why;
+	int shape = key_can_join(c->text.p, c->text.len, &c->key, &why);
+	if (c->key.kind == KEY_CLIENT && (shape == 0 || why.reason == R_KEY_KIND)) {
+		if (asks(c))
+			try_client(c, src);
+		return;
+	}
+	if (!shape && str_starts(src, "oauth:"))
+		shape = why_set(&why, R_KEY_KIND, "this is %s; oauth: wants an OAuth client secret", key_kind_name(c->key.kind));
+	else if (!shape && c->key.headscale && api_is_tailscale(c->control)) {
+		shape = why_set(&why, R_KEY_FOREIGN, "this is %s of headscale's, and the control server is Tailscale's",
+			key_kind_name(c->key.kind));
+		why_hint(&why, "name the server: --login-server URL, or TS_LOGIN_SERVER");
+	} else if (!shape && c->key.kind == KEY_OTHER && !*c->key.id && api_is_tailscale(c->control)) {
+		shape = why_set(&why, R_KEY_MALFORMED, "the text has not the shape of any key of Tailscale's");
+		why_hint(&why, "a key begins with tskey-; for another control server: --login-server URL");
+	}
+	if (shape < 0) {
+		judge(c, UNUSABLE, &why);
+		if (c->key.kind == KEY_API && why.reason == R_KEY_KIND)
+			show_token(c);
+		return;
+	}
+	if (c->key.is_short)
+		say("the secret part is shorter than usual: perhaps it is cut off");
+	if (c->api_src)
+		look_up(c);
+	if (c->verify && (c->verdict == PLAUSIBLE || c->verdict == UNKNOWN)) {
+		if (c->verdict == UNKNOWN)
+			c->status = EXIT_DONE;
+		verify(c);
+	}
+	if (c->verdict == UNUSABLE || (!c->nwishes && c->warn_days < 0))
+		return;
+	if (c->has_props)
+		compare(c);
+	else if (c->verdict != UNKNOWN) {
+		enum verdict then = c->verdict;
+		cannot_tell(c, "what is wished of the key cannot be seen in its text", "give API access: --api SRC (scope auth_keys:read)");
+		c->verdict = then == USABLE ? USABLE : UNKNOWN;
+	}
+}
+
+/* ---- the records ---- */
+
+static void tri(struct check *c, const char *name, int value)
+{
+	if (value < 0 || !c->has_props)
+		rec_str(&c->out, name, NULL);
+	else
+		rec_bool(&c->out, name, value);
+}
+
+static void print(struct check *c, enum verdict verdict, enum reason reason, const char *wish)
+{
+	static const char *const words[] = {"usable", "plausible", "unusable", "unknown", "unmet"};
+	const struct api_key *k = &c->props;
+	const char *tags[API_TAGS + 1] = {0};
+	int whole = verdict != UNMET && c->has_props;
+	char stamp[32];
+	for (int i = 0; i < k->ntags; i++)
+		tags[i] = k->tags[i];
+	if (k->expires)
+		clock_stamp(stamp, k->expires);
+	int has_props = c->has_props;
+	c->has_props = whole;
+	rec_begin(&c->out);
+	rec_str(&c->out, "verdict", words[verdict]);
+	rec_str(&c->out, "kind", key_kind_word(c->key.kind));
+	rec_str(&c->out, "id", *c->key.id ? c->key.id : NULL);
+	tri(c, "reusable", k->reusable);
+	tri(c, "ephemeral", k->ephemeral);
+	tri(c, "preauthorized", k->preauthorized);
+	if (whole)
+		rec_list(&c->out, "tags", tags);
+	else
+		rec_str(&c->out, "tags", NULL);
+	rec_str(&c->out, "expires", whole && k->expires ? stamp : NULL);
+	rec_str(&c->out, "description", whole && *k->description ? k->description : NULL);
+	rec_str(&c->out, "madeBy", whole && *k->user ? k->user : NULL);
+	rec_str(&c->out, "scopes", whole && *k->scopes ? k->scopes : NULL);
+	rec_str(&c->out, "reason", reason ? reason_word(reason) : NULL);
+	rec_str(&c->out, "wish", wish);
+	rec_end(&c->out);
+	c->has_props = has_props;
+}
+
+int keygen_check_main(char **argv)
+{
+	static struct check c;
+	struct why why;
+	secret_no_core();
+	const char *src = options(&c, argv);
+	c.verdict = PLAUSIBLE;
+	if (!(src = settings_key_src(&c.set, src, &why)))
+		die_why(&why);
+	clock_cancel_on_signals();
+	if (str_starts(src, "wif:")) {
+		c.key.kind = KEY_FEDERATED;
+		try_client(&c, src);
+	} else {
+		if (settings_secret(&c.set, str_starts(src, "oauth:") ? src + 6 : src, &c.text, &why) < 0)
+			die_why(&why);
+		check_key(&c, src);
+	}
+	int asked = c.nwishes, answered = c.verdict == USABLE && c.has_props;
+	print(&c, c.verdict, c.reason, NULL);
+	for (int i = 0; answered && i < asked; i++)
+		print(&c, UNMET, c.wish_reason[i], c.wish[i]);
+	return c.status;
+}
