@@ -626,7 +626,7 @@ static const char *tls_text(const struct trip *t)
 static enum http_fault proxy_fault(const struct trip *t)
 {
 	int status = t->res->connect_status;
-	if (status == 407)
+	if (status == 407 || status == 401)	/* tinyproxy: none given, a wrong one */
 		return HTTP_PROXY_AUTH;
 	return status == 502 || status == 503 || status == 504 ? HTTP_UNREACHABLE : HTTP_PROXY_REFUSED;
 }

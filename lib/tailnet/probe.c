@@ -24,7 +24,7 @@
 enum {
 	BODY_MAX = 256 << 10,
 	BODY_MS = 2500,		/* kept back for asking a proxy once more */
-	STUN_TRIES = 4, STUN_HOSTS = 4, STUN_LEN = 40,
+	STUN_TRIES = 3, STUN_HOSTS = 4, STUN_LEN = 40,
 	MAP_MAX = 40,
 	GRACE_MS = 200,		/* what has its own deadline says what was wrong; only what hangs is killed */
 };
@@ -111,7 +111,7 @@ static int says_method(const char *text)
 static int refused(const char *url, int status, const char *denied, const char *body, struct probed *r)
 {
 	char proxy[300];
-	enum reason reason = status == 407 ? R_PROXY_AUTH :
+	enum reason reason = status == 407 || status == 401 ? R_PROXY_AUTH :
 		status == 405 || status == 501 || says_method(denied) || says_method(body) ? R_METHOD_DENIED : R_PROXY_DENIED;
 	if (reason == R_PROXY_AUTH) {
 		denied = "a user and password, or others, are wanted";
@@ -131,7 +131,7 @@ static int refused_tunnel(const char *url, const struct http_res *res, struct pr
 	const char *proxy = probe_proxy(url);
 	int port, status = res->connect_status;
 	denial(res, denied, sizeof denied);
-	if (status != 407 && proxy && !cut_url(url, host, sizeof host, &port)
+	if (res->fault != HTTP_PROXY_AUTH && proxy && !cut_url(url, host, sizeof host, &port)
 	    && !connect_ask(proxy, host, port, deadline, &a, &why) && a.status == status)
 		return refused(url, status, *a.denied ? a.denied : denied, a.text, r);
 	return refused(url, status, denied, "", r);
@@ -165,7 +165,7 @@ static int late(const char *url, const struct http_res *res, struct probed *r)
 static int judge_fault(const char *url, const struct http_res *res, const struct why *why, struct probed *r,
                        long long deadline)
 {
-	int in_tunnel = !res->via_proxy || (res->connect_status / 100 == 2 && res->at >= HTTP_AT_TLS);
+	int in_tunnel = !res->via_proxy || res->connect_status / 100 == 2;
 	const char *where = in_tunnel ? "http" : "proxy";
 	switch (res->fault) {
 	case HTTP_DNS:
@@ -193,7 +193,9 @@ static int judge_fault(const char *url, const struct http_res *res, const struct
 	case HTTP_CUT:
 		return set(r, in_tunnel ? R_LOST : R_PROXY_FAILED, where, "the connection was cut");
 	default:
-		return set(r, in_tunnel ? R_HTTP_STATUS : R_PROXY_FAILED, where, "the answer is not HTTP");
+		if (res->via_proxy && res->at < HTTP_AT_ANSWER)		/* inside there is no HTTP before TLS */
+			return set(r, R_PROXY_FAILED, "proxy", "the answer is not HTTP");
+		return set(r, R_HTTP_STATUS, where, "the answer is not HTTP");
 	}
 }
 
