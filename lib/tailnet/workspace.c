@@ -357,6 +357,8 @@ int ws_open(const struct ws_root *root, const char *name, int flags, long long d
 			ws_close(ws);	/* a locked one is handed over, so that it can be forgotten */
 		return -1;
 	}
+	if (flags & WS_LOCK && ws->has_spec)
+		ws_find_run(root, ws);	/* whoever will change it must not start a second daemon */
 	return 0;
 }
 
@@ -562,16 +564,28 @@ int ws_alive(const struct ws *ws)
 	return proc_alive(&ws->run.daemon) != 0;
 }
 
+/* One that was killed a moment ago may have its socket open still, until the last of its threads has ended. */
+static int listens(const struct ws_socket *s)
+{
+	struct proc_id id;
+	struct why ignored;
+	pid_t pid;
+	uid_t uid;
+	int fd = dial_unix(s->dirfd, s->path, NULL, clock_ms() + 1000, &ignored);
+	if (fd < 0)
+		return 0;
+	int live = dial_peer(fd, &pid, &uid) < 0 || (proc_id_of(pid, &id, &ignored) == 0 && proc_alive(&id) != 0);
+	close(fd);
+	return live;
+}
+
 int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
 {
 	struct ws_socket s;
 	struct why ignored;
 	if (ws_socket(root, ws, 0, &s, &ignored) == 0 && s.dirfd == AT_FDCWD) {
 		/* a path that was given, or is in a record that was copied, may be another's */
-		int live = dial_unix(s.dirfd, s.path, NULL, clock_ms() + 1000, &ignored);
-		if (live >= 0)
-			close(live);
-		else
+		if (!listens(&s))
 			unlink(s.path);
 		if (!*ws->spec.socket)
 			rmdir(s.dir);
