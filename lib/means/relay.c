@@ -1,22 +1,27 @@
 /* relay - joins pairs of descriptors both ways */
 #include "relay.h"
 #include "clock.h"
+#include "left.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum {
 	ROUNDS = 8,		/* chunks of one direction before the others have their turn */
 	PIPE_PIECE = 4096,	/* so much can be written to a pipe that poll calls writable, and never blocks */
 	LINGER_MS = 10000,	/* for a client to read what was sent to it, after the far side has gone */
+	LOOK_MS = 10, LOOK_MAX_MS = 2000,	/* is a client that has ended one way still there? Less and less often */
+	TICK_MS = 10,
 	EVENTS = 64,
 };
 
@@ -215,14 +220,67 @@ struct pair {
 	struct flow up, down;
 	int flags, up_told, down_told, dead;
 	long long linger;	/* until when the near side may read; 0: not there yet */
+	long long look;		/* when to look whether the client is still there; 0: it has not ended */
+	int look_ms;
 	void *tag;
 	struct pair *next, *prev;
 };
 
 struct relay {
-	int epoll, live, lingering;
+	int epoll, live, waiting;	/* of the live ones, those that time will end */
 	struct pair *pairs, *dead;
+	struct relay_watch tick;	/* ticks while some are waiting */
+	int ticking;
+	struct epoll_event *now;	/* of this turn, not yet looked at */
+	int left;
+	int (*alive)(void *);
+	void *alive_ctx;
 };
+
+/* Pointers of both kinds are even. */
+enum { IS_WATCH = 1 };
+
+int relay_watch(struct relay *r, struct relay_watch *w, unsigned mask)
+{
+	struct epoll_event e = { .events = mask, .data.u64 = (uintptr_t)w | IS_WATCH };
+	if (mask == w->mask)
+		return 0;
+	int op = !mask ? EPOLL_CTL_DEL : w->mask ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	w->mask = mask;
+	for (int i = 0; i < r->left && !mask; i++)
+		if (r->now[i].data.u64 == e.data.u64)
+			r->now[i].data.u64 = 0;
+	if (!epoll_ctl(r->epoll, op, w->fd, &e))
+		return 0;
+	w->mask = 0;
+	return -1;
+}
+
+void relay_ask_alive(struct relay *r, int (*alive)(void *), void *ctx)
+{
+	r->alive = alive;
+	r->alive_ctx = ctx;
+}
+
+/* A timer in the loop itself, so that relay_fd tells of what time has done, too. */
+static void ticked(void *ctx, unsigned events)
+{
+	struct relay *r = ctx;
+	unsigned long long n;
+	(void)events;
+	(void)!read(r->tick.fd, &n, sizeof n);
+}
+
+static void tick(struct relay *r)
+{
+	int wanted = r->waiting > 0;
+	if (wanted == r->ticking)
+		return;
+	struct timespec every = { .tv_nsec = wanted * TICK_MS * 1000000L };
+	struct itimerspec t = { .it_interval = every, .it_value = every };
+	timerfd_settime(r->tick.fd, 0, &t, NULL);
+	r->ticking = wanted;
+}
 
 struct relay *relay_new(struct why *why)
 {
@@ -233,6 +291,16 @@ struct relay *relay_new(struct why *why)
 	}
 	struct relay *r = xalloc(sizeof *r);
 	r->epoll = fd;
+	r->tick = (struct relay_watch){ .ready = ticked, .ctx = r };
+	r->tick.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (r->tick.fd < 0 || relay_watch(r, &r->tick, EPOLLIN)) {
+		why_errno(why, "timerfd:");
+		if (r->tick.fd >= 0)
+			close(r->tick.fd);
+		close(fd);
+		free(r);
+		return NULL;
+	}
 	return r;
 }
 
@@ -263,7 +331,7 @@ static void pair_close(struct relay *r, struct pair *p)
 		return;
 	p->dead = 1;
 	r->live--;
-	r->lingering -= p->linger != 0;
+	r->waiting -= p->linger || p->look;
 	close(p->near.fd);
 	close(p->far.fd);
 	flow_drop(&p->up);
@@ -277,6 +345,19 @@ static void pair_close(struct relay *r, struct pair *p)
 	/* Events of this turn may still point to it. */
 	p->next = r->dead;
 	r->dead = p;
+}
+
+/* With a reset: the client must not take it for an end. */
+static void pair_reset(struct relay *r, struct pair *p)
+{
+	setsockopt(p->near.fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+	pair_close(r, p);
+}
+
+/* From now on time may end it. */
+static void pair_waits(struct relay *r, struct pair *p)
+{
+	r->waiting += !p->linger && !p->look;
 }
 
 /* What follows from the state of both ways. */
@@ -295,6 +376,11 @@ static void pair_settle(struct relay *r, struct pair *p)
 	}
 	if (flow_over(down) && !p->down_told) {
 		p->down_told = 1;
+		if (no_half && !down->broken && r->alive && !r->alive(r->alive_ctx)) {
+			p->down.read_error = p->down.read_error ? p->down.read_error : ECONNRESET;
+			pair_reset(r, p);
+			return;
+		}
 		shutdown(p->near.fd, SHUT_WR);
 		if (no_half && !down->broken) {
 			flow_drop(up);
@@ -307,8 +393,13 @@ static void pair_settle(struct relay *r, struct pair *p)
 	}
 	/* Closing now would reset the connection under what the client has not read yet. */
 	if (p->down_told && up->broken && !p->linger) {
+		pair_waits(r, p);
 		p->linger = clock_ms() + LINGER_MS;
-		r->lingering++;
+	}
+	if (flow_over(up) && up->ended && !p->look) {
+		pair_waits(r, p);
+		p->look_ms = LOOK_MS;
+		p->look = clock_ms() + LOOK_MS;
 	}
 	unsigned near = 0, far = 0;
 	if (!up->ended && !up->wait)
@@ -323,8 +414,7 @@ static void pair_settle(struct relay *r, struct pair *p)
 		pair_close(r, p);
 }
 
-int relay_add(struct relay *r, int near, int far, const char *early, size_t early_len, int flags, void *tag,
-              struct why *why)
+int relay_add(struct relay *r, int near, int far, const struct relay_early *early, int flags, void *tag, struct why *why)
 {
 	struct pair *p = xalloc(sizeof *p);
 	p->near = (struct side){ .pair = p, .fd = near };
@@ -333,13 +423,18 @@ int relay_add(struct relay *r, int near, int far, const char *early, size_t earl
 	p->down = (struct flow){ .from = far, .to = near, .from_sock = 1, .to_sock = 1 };
 	p->flags = flags;
 	p->tag = tag;
-	if (early_len)
-		flow_keep(&p->down, early, early_len);
-	if (watch(r, &p->near, EPOLLIN | (early_len ? EPOLLOUT : 0)) || watch(r, &p->far, early_len ? 0 : EPOLLIN)) {
+	if (early && early->near_len)
+		flow_keep(&p->down, early->to_near, early->near_len);
+	if (early && early->far_len)
+		flow_keep(&p->up, early->to_far, early->far_len);
+	unsigned near_mask = (p->up.wait ? 0 : EPOLLIN) | (p->down.wait ? EPOLLOUT : 0);
+	unsigned far_mask = (p->down.wait ? 0 : EPOLLIN) | (p->up.wait ? EPOLLOUT : 0);
+	if (watch(r, &p->near, near_mask) || watch(r, &p->far, far_mask)) {
 		why_errno(why, "epoll:");
 		close(near);
 		close(far);
 		flow_drop(&p->down);
+		flow_drop(&p->up);
 		free(p);
 		return -1;
 	}
@@ -370,26 +465,50 @@ static void side_ready(struct relay *r, struct side *s, unsigned events)
 	pair_settle(r, p);
 }
 
-static void end_lingering(struct relay *r)
+/* Nobody will take what may still come: the far side is let go, which is how it hears of it. */
+static void look_after(struct relay *r, struct pair *p)
+{
+	if (!p->look || !clock_passed(p->look))
+		return;
+	if (left_for_good(p->near.fd) == 1) {
+		p->down.broken = p->down.broken ? p->down.broken : EPIPE;
+		pair_close(r, p);
+		return;
+	}
+	p->look_ms = p->look_ms < LOOK_MAX_MS ? 2 * p->look_ms : LOOK_MAX_MS;
+	p->look = clock_ms() + p->look_ms;
+}
+
+static void end_waiting(struct relay *r)
 {
 	struct pair *next;
 	for (struct pair *p = r->pairs; p; p = next) {
 		next = p->next;
 		if (p->linger && clock_passed(p->linger))
 			pair_close(r, p);
+		else
+			look_after(r, p);
 	}
 }
 
 void relay_turn(struct relay *r, int wait_ms, void (*done)(void *ctx, void *tag, const struct relay_count *), void *ctx)
 {
 	struct epoll_event events[EVENTS];
-	if (r->lingering && (wait_ms < 0 || wait_ms > 1000))
-		wait_ms = 1000;
 	int n = epoll_wait(r->epoll, events, EVENTS, wait_ms);
-	for (int i = 0; i < n; i++)
-		side_ready(r, events[i].data.ptr, events[i].events);
-	if (r->lingering)
-		end_lingering(r);
+	for (int i = 0; i < n; i++) {
+		struct epoll_event e = events[i];
+		r->now = events + i + 1;
+		r->left = n - i - 1;
+		struct relay_watch *w = (struct relay_watch *)(uintptr_t)(e.data.u64 & ~(uint64_t)IS_WATCH);
+		if (e.data.u64 & IS_WATCH)
+			w->ready(w->ctx, e.events);
+		else if (e.data.u64)
+			side_ready(r, e.data.ptr, e.events);
+	}
+	r->left = 0;
+	if (r->waiting)
+		end_waiting(r);
+	tick(r);
 	while (r->dead) {
 		struct pair *p = r->dead;
 		r->dead = p->next;
@@ -407,8 +526,13 @@ void relay_free(struct relay *r)
 	if (!r)
 		return;
 	while (r->pairs)
-		pair_close(r, r->pairs);
-	relay_turn(r, 0, NULL, NULL);
+		pair_reset(r, r->pairs);
+	while (r->dead) {
+		struct pair *p = r->dead;
+		r->dead = p->next;
+		free(p);
+	}
+	close(r->tick.fd);
 	close(r->epoll);
 	free(r);
 }

@@ -133,7 +133,7 @@ static void test_bulk(int is_tcp, size_t bytes, int slow)
 	long long from = clock_us();
 	struct rusage before, after;
 	getrusage(RUSAGE_SELF, &before);
-	relay_add(r, near[1], far[1], NULL, 0, 0, NULL, &why);
+	relay_add(r, near[1], far[1], NULL, 0, NULL, &why);
 	pthread_create(&t[0], NULL, feed, &up);
 	pthread_create(&t[1], NULL, feed, &down);
 	pthread_create(&t[2], NULL, drain, &at_far);
@@ -171,7 +171,7 @@ static void test_ends(void)
 	struct relay *r = relay_new(&why);
 
 	pair(near, 1), pair(far, 0);
-	relay_add(r, near[1], far[1], "early ", 6, RELAY_NO_HALF, NULL, &why);
+	relay_add(r, near[1], far[1], &(struct relay_early){ .to_near = "early ", .near_len = 6 }, RELAY_NO_HALF, NULL, &why);
 	if (write(near[0], "question", 8) != 8)
 		exit(1);
 	shutdown(near[0], SHUT_WR);
@@ -187,7 +187,7 @@ static void test_ends(void)
 	close(near[0]);
 
 	pair(near, 1), pair(far, 0);
-	relay_add(r, near[1], far[1], NULL, 0, RELAY_NO_HALF | RELAY_CLOSE, NULL, &why);
+	relay_add(r, near[1], far[1], NULL, RELAY_NO_HALF | RELAY_CLOSE, NULL, &why);
 	if (write(near[0], "question", 8) != 8)
 		exit(1);
 	shutdown(near[0], SHUT_WR);
@@ -196,7 +196,7 @@ static void test_ends(void)
 	close(near[0]), close(far[0]);
 
 	pair(near, 1), pair(far, 0);
-	relay_add(r, near[1], far[1], NULL, 0, RELAY_NO_HALF, NULL, &why);
+	relay_add(r, near[1], far[1], NULL, RELAY_NO_HALF, NULL, &why);
 	close(far[0]);
 	run(r, 50);
 	int lingers = relay_live(r) == 1 && text_of(near[0], text, sizeof text) == 0;
@@ -205,7 +205,7 @@ static void test_ends(void)
 	ok(lingers && !relay_live(r), "the far side ends: the client is told, and has time to read");
 
 	pair(near, 1), pair(far, 1);
-	relay_add(r, near[1], far[1], NULL, 0, 0, NULL, &why);
+	relay_add(r, near[1], far[1], NULL, 0, NULL, &why);
 	setsockopt(far[0], SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
 	close(far[0]);
 	run(r, 200);
@@ -216,7 +216,7 @@ static void test_ends(void)
 	ok(!relay_live(r) && last.error, "F14: a reset is an end, with its errno");
 
 	pair(near, 1), pair(far, 0);
-	relay_add(r, near[1], far[1], NULL, 0, RELAY_NO_HALF, NULL, &why);
+	relay_add(r, near[1], far[1], NULL, RELAY_NO_HALF, NULL, &why);
 	setsockopt(near[0], SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
 	close(near[0]);
 	run(r, 1000);
@@ -248,7 +248,7 @@ static void test_many(void)
 	long before = rss_kib();
 	for (int i = 0; i < N; i++) {
 		pair(near[i], 0), pair(far[i], 0);
-		relay_add(r, near[i][1], far[i][1], NULL, 0, 0, NULL, &why);
+		relay_add(r, near[i][1], far[i][1], NULL, 0, NULL, &why);
 		if (write(near[i][0], "hello", 5) != 5)
 			exit(1);
 	}
