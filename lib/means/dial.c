@@ -191,7 +191,8 @@ static int lookup_failed(const char *host, int rc, struct why *why)
 	return -1;
 }
 
-static struct lookup *lookup(const char *host, int port, long long deadline, struct why *why)
+/* With l->thread: done[0] becomes readable when there is an answer. */
+static struct lookup *lookup_begin(const char *host, int port, struct why *why)
 {
 	struct lookup *l = xalloc(sizeof *l);
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST };
@@ -206,6 +207,7 @@ static struct lookup *lookup(const char *host, int port, long long deadline, str
 	}
 	pthread_mutex_init(&l->lock, NULL);
 	l->users = 1;
+	l->done[0] = -1;
 	if (!getaddrinfo(l->host, l->port, &hints, &l->found))
 		return l;
 	pthread_t thread;
@@ -226,7 +228,16 @@ static struct lookup *lookup(const char *host, int port, long long deadline, str
 		return NULL;
 	}
 	pthread_detach(thread);
+	return l;
+}
+
+static struct lookup *lookup(const char *host, int port, long long deadline, struct why *why)
+{
+	struct lookup *l = lookup_begin(host, port, why);
+	if (!l || l->done[0] < 0)
+		return l;
 	struct pollfd p = { .fd = l->done[0], .events = POLLIN };
+	int rc;
 	do
 		rc = poll(&p, 1, clock_poll_ms(deadline));
 	while (rc < 0 && errno == EINTR);
@@ -370,6 +381,114 @@ int dial_tcp(const char *host, int port, long long deadline, struct why *why)
 		return tcp_failed(host, port, r.error, deadline, why);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 	return fd;
+}
+
+enum { NEXT_MS = 2000 };	/* for an address, while there are others */
+
+/* In a loop: the addresses one after the other. */
+struct dial_tcp {
+	char host[256];
+	int port, fd;
+	struct lookup *lookup;
+	struct race race;
+	long long next;
+};
+
+struct dial_tcp *dial_tcp_begin(const char *host, int port, struct why *why)
+{
+	struct lookup *l = lookup_begin(host, port, why);
+	if (!l)
+		return NULL;
+	struct dial_tcp *d = xalloc(sizeof *d);
+	str_copy(d->host, sizeof d->host, host);
+	d->port = port;
+	d->lookup = l;
+	d->fd = l->done[0];
+	if (d->fd < 0)
+		race_order(&d->race, l->found);
+	return d;
+}
+
+int dial_tcp_fd(const struct dial_tcp *d)
+{
+	return d->fd;
+}
+
+/* The connection, or -1: begun, and to be waited for (d->fd), or failed (d->fd is -1). */
+static int tcp_next(struct dial_tcp *d)
+{
+	struct race *r = &d->race;
+	while (r->begun < r->count) {
+		int i = r->begun, fd = race_begin(r);
+		d->next = clock_ms() + NEXT_MS;
+		if (fd >= 0)
+			return fd;
+		if (r->fds[i].fd >= 0) {
+			d->fd = r->fds[i].fd;
+			return -1;
+		}
+	}
+	d->fd = -1;
+	return -1;
+}
+
+static int tcp_lookup_done(struct dial_tcp *d, struct why *why)
+{
+	struct pollfd p = { .fd = d->lookup->done[0], .events = POLLIN };
+	if (poll(&p, 1, 0) < 1)
+		return 0;
+	close(p.fd);
+	d->lookup->done[0] = d->fd = -1;
+	if (d->lookup->rc)
+		return lookup_failed(d->host, d->lookup->rc, why);
+	race_order(&d->race, d->lookup->found);
+	return 1;
+}
+
+int dial_tcp_go_on(struct dial_tcp *d, int *fd, struct why *why)
+{
+	struct race *r = &d->race;
+	*fd = -1;
+	if (d->lookup->done[0] >= 0) {
+		int rc = tcp_lookup_done(d, why);
+		if (rc <= 0)
+			return rc;
+	}
+	if (d->fd >= 0) {
+		struct pollfd p = { .fd = d->fd, .events = POLLOUT };
+		int error = 0;
+		socklen_t len = sizeof error;
+		if (poll(&p, 1, 0) < 1 && (r->begun == r->count || !clock_passed(d->next)))
+			return 0;
+		if (!p.revents)
+			error = ETIMEDOUT;
+		else
+			getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+		*fd = d->fd;
+		d->fd = -1;
+		if (error) {
+			r->error = error;
+			close(*fd);
+			*fd = -1;
+		}
+	}
+	if (*fd < 0)
+		*fd = tcp_next(d);
+	if (*fd >= 0) {
+		setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+		return 1;
+	}
+	return d->fd >= 0 ? 0 : tcp_failed(d->host, d->port, r->error, 0, why);
+}
+
+void dial_tcp_end(struct dial_tcp *d)
+{
+	if (!d)
+		return;
+	if (d->fd >= 0)
+		close(d->fd);
+	lookup_drop(d->lookup);
+	free(d);
 }
 
 int dial_listen_tcp(const char *host, int port, struct why *why)
@@ -609,6 +728,68 @@ static int is_host(const char *host)
 		if ((unsigned char)*p <= ' ' || *p == 0x7f)
 			return 0;
 	return len > 0 && len < 256;
+}
+
+int dial_ask(int fd, const char *host, int port, struct why *why)
+{
+	char head[640];
+	if (!is_host(host) || port < 1 || port > 65535)
+		return why_set(why, R_UNKNOWN_NAME, "%.255s: not a host name", host);
+	int n = str_fmt(head, sizeof head, "POST /localapi/v0/dial HTTP/1.1\r\nHost: local-tailscaled.sock\r\n"
+	                "Connection: upgrade\r\nUpgrade: ts-dial\r\nDial-Host: %s\r\nDial-Port: %d\r\n"
+	                "Dial-Network: tcp\r\nContent-Length: 0\r\n\r\n", host, port);
+	if (n < 0)
+		return why_set(why, R_UNKNOWN_NAME, "%.255s:%d: the name is too long", host, port);
+	ssize_t sent = send(fd, head, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);	/* a new connection takes so much at once */
+	if (sent != n)
+		return why_set(why, R_LOST, "%.255s:%d: tailscaled went away: %s", host, port, sent < 0 ? strerror(errno) : "");
+	return 0;
+}
+
+/* Of the body of an error: is it all there? */
+static int has_text(const struct dial_answer *a)
+{
+	return a->length >= 0 && (long long)a->early_len >= (a->length < DIAL_TEXT - 1 ? a->length : DIAL_TEXT - 1);
+}
+
+static int heard_failure(struct dial_answer *a, const char *what, struct why *why)
+{
+	size_t len = a->early_len < DIAL_TEXT - 1 ? a->early_len : DIAL_TEXT - 1;
+	if (a->length >= 0 && (long long)len > a->length)
+		len = (size_t)a->length;
+	memcpy(a->text, a->early, len);
+	a->text[len] = 0;
+	a->early_len = 0;
+	return answer_failed(a, what, why);
+}
+
+int dial_hear(int fd, struct dial_answer *a, const char *what, struct why *why)
+{
+	for (;;) {
+		if (a->status && has_text(a))
+			return heard_failure(a, what, why);
+		ssize_t n = recv(fd, a->early + a->early_len, DIAL_HEAD - a->early_len, MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return 0;
+		if (n <= 0 && a->status)
+			return heard_failure(a, what, why);
+		if (n <= 0)
+			return why_set(why, R_LOST, "%s: tailscaled ended the connection without an answer", what);
+		a->early_len += (size_t)n;
+		if (a->status)
+			continue;
+		int used = dial_parse_head(a->early, a->early_len, a);
+		if (used < 0)
+			return why_set(why, R_API_ERROR, "%s: what answers is not tailscaled", what);
+		if (!used)
+			continue;
+		a->early_len -= (size_t)used;
+		memmove(a->early, a->early + used, a->early_len);
+		if (a->status == 101 || (a->status == 200 && a->self && *a->addr))
+			return 1;
+	}
 }
 
 int dial_tailnet(int fd, const char *host, int port, long long deadline, struct dial_answer *a,

@@ -26,6 +26,15 @@ int dial_peer(int fd, pid_t *, uid_t *);	/* who is at the other end of a unix so
  * [unknown-name], [refused], [no-path], [deadline], [dial-failed]. host may be [v6]. */
 int dial_tcp(const char *host, int port, long long deadline, struct why *);
 
+/* The same in a loop. dial_tcp_fd has to be watched for both directions and may change with every call. go_on: 1 *fd is
+ * connected, 0 not yet (call it again when the descriptor tells something, and every second), -1. A name is resolved in
+ * a thread that is left behind when dial_tcp_end comes first. */
+struct dial_tcp;
+struct dial_tcp *dial_tcp_begin(const char *host, int port, struct why *);	/* go_on is due at once */
+int  dial_tcp_fd(const struct dial_tcp *);
+int  dial_tcp_go_on(struct dial_tcp *, int *fd, struct why *);
+void dial_tcp_end(struct dial_tcp *);
+
 /* Listeners. host NULL: 127.0.0.1; port 0: any, read it with dial_port. A unix one has mode 0600; a dead
  * socket in its place is replaced, a live one is [busy]. */
 int dial_listen_tcp(const char *host, int port, struct why *);
@@ -50,6 +59,11 @@ struct dial_answer {
  * [filtered] (it timed out there), [no-path], [deadline] (no answer in our time), [api-denied], [lost],
  * [dial-failed]. */
 int dial_tailnet(int fd, const char *host, int port, long long deadline, struct dial_answer *, struct why *);
+
+/* The same in a loop: the question to a new descriptor, then what has come of the answer, into one that begins zeroed but
+ * for length -1. 1: as 0 above; 0: more is to come; -1. */
+int dial_ask(int fd, const char *host, int port, struct why *);
+int dial_hear(int fd, struct dial_answer *, const char *what, struct why *);
 
 /* The head of such an answer: its length with the blank line, 0 when more is needed, -1 when it is none. */
 int dial_parse_head(const char *, size_t len, struct dial_answer *);
