@@ -454,6 +454,33 @@ static int end_scan(struct peer_scan *s, struct why *why)
 	return s->has_head ? 0 : localapi_read_status(buf_cstr(&s->head), s->head.len, s->st, why);
 }
 
+struct peer_scan *localapi_scan_new(struct node_status *st, int (*fn)(const struct peer *, void *), void *ctx)
+{
+	struct peer_scan *s = xalloc(sizeof *s);
+	memset(st, 0, sizeof *st);
+	*s = (struct peer_scan){.scan = {.key = "Peer", .fn = scan_peer, .ctx = s}, .head.max = HEAD_MAX, .st = st, .fn = fn, .ctx = ctx};
+	return s;
+}
+
+int localapi_scan_feed(struct peer_scan *s, const char *p, size_t len, struct why *why)
+{
+	s->why = why;
+	return feed_scan(s, p, len);
+}
+
+int localapi_scan_end(struct peer_scan *s, struct why *why)
+{
+	s->why = why;
+	return end_scan(s, why);
+}
+
+void localapi_scan_free(struct peer_scan *s)
+{
+	json_scan_free(&s->scan);
+	buf_free(&s->head);
+	free(s);
+}
+
 int localapi_peers(const struct localapi *api, struct node_status *st, int (*fn)(const struct peer *, void *), void *ctx,
 	long long deadline, struct why *why)
 {

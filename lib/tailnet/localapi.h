@@ -54,6 +54,13 @@ struct peer {
 int localapi_status(const struct localapi *, struct node_status *, long long deadline, struct why *);
 int localapi_peers(const struct localapi *, struct node_status *, int (*fn)(const struct peer *, void *), void *ctx,
 	long long deadline, struct why *);
+/* The same from the bytes of a status, as they come. feed: 0; what fn answered, if not 0; -1. Afterwards end, unless that
+ * ended it, and free in any case. */
+struct peer_scan;
+struct peer_scan *localapi_scan_new(struct node_status *, int (*fn)(const struct peer *, void *), void *ctx);
+int  localapi_scan_feed(struct peer_scan *, const char *, size_t, struct why *);
+int  localapi_scan_end(struct peer_scan *, struct why *);
+void localapi_scan_free(struct peer_scan *);
 /* Many at once, each until the deadline; answered[i] tells whether st[i] is filled in, why[i] else. `ws-ls` may have 200. */
 void localapi_status_many(const struct localapi *const *, struct node_status *const *st, struct why *const *why,
 	int *answered, int n, long long deadline);
