@@ -13,6 +13,7 @@
  * asked. On a terminal, and with -l, -j or --state, each tailscaled is asked, all at once.
  *
  * Columns of -l: name state hostname dns-name ip mode inbound confined version since node-id netns forwards.
+ * forwards is ADDRESS:PORT>HOST:PORT of each ts-forward, joined by commas; `proxy` for --split.
  * inbound is landlock or pasta (just the ports of -i), open, or closed. since is when its tailscaled was started.
  *
  * States: up; starting (no relay yet); login, approval (somebody has to act); expired (its node key); offline (the control
@@ -26,6 +27,7 @@
 #include "clock.h"
 #include "daemon.h"
 #include "err.h"
+#include "forwards.h"
 #include "localapi.h"
 #include "opts/ws-ls.h"
 #include "rec.h"
@@ -41,6 +43,7 @@ struct row {
 	struct daemon d;
 	struct node_status st;
 	int alive, answered;
+	char *forwards;
 	struct why why;
 };
 
@@ -116,6 +119,18 @@ static int open_each(const char *name, void *ctx)
 	return 0;
 }
 
+static char *forwards_of(const struct ws *ws)
+{
+	char text[4096];
+	struct why ignored;
+	int dir = forwards_dir(&root, ws, 0, &ignored);
+	if (dir < 0)
+		return NULL;
+	forwards_list(dir, text, sizeof text);
+	close(dir);
+	return *text ? xstrdup(text) : NULL;
+}
+
 static void ask_all(long long deadline)
 {
 	const struct localapi **apis = xalloc((count + 1) * sizeof *apis);
@@ -134,6 +149,7 @@ static void ask_all(long long deadline)
 	localapi_status_many(apis, sts, whys, answered, n, deadline);
 	for (int i = 0; i < n; i++) {
 		asked[i]->answered = answered[i];
+		asked[i]->forwards = forwards_of(&asked[i]->ws);
 		ws_close(&asked[i]->ws);
 	}
 	free(apis);
@@ -191,7 +207,7 @@ static void print(struct rec *out, const struct row *r, const char *state, int i
 		rec_str(out, "since", *since ? since : NULL);
 		rec_str(out, "node-id", live && *r->st.id ? r->st.id : *run->node_id ? run->node_id : NULL);
 		rec_str(out, "netns", run->netns ? netns : NULL);
-		rec_str(out, "forwards", NULL);
+		rec_str(out, "forwards", r->forwards);
 	}
 	rec_end(out);
 }

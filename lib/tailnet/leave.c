@@ -2,6 +2,7 @@
 #include "leave.h"
 #include "clock.h"
 #include "daemon.h"
+#include "forwards.h"
 #include "inbound.h"
 #include "str.h"
 #include <fcntl.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { FORWARDS_MS = 3000 };
 
 /* A TUN node must take its routes and rules back: only SIGTERM lets it. */
 static int last_signal(const struct ws *ws)
@@ -148,6 +151,17 @@ static int stop(struct ws *ws, struct daemon *d, long long deadline, struct why 
 	return daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0 ? -1 : LEFT_DOWN;
 }
 
+/* Its ts-forward processes have nothing to go through any more. One whose CMD will not end is not waited for. */
+static void end_forwards(const struct ws_root *root, const struct ws *ws)
+{
+	struct why ignored;
+	int dir = forwards_dir(root, ws, 0, &ignored);
+	if (dir < 0)
+		return;
+	forwards_end(dir, 0, clock_ms() + FORWARDS_MS, &ignored);
+	close(dir);
+}
+
 int leave_run(const struct ws_root *root, struct ws *ws, const struct leave *l, long long deadline, struct why *why)
 {
 	struct daemon d;
@@ -155,6 +169,7 @@ int leave_run(const struct ws_root *root, struct ws *ws, const struct leave *l, 
 	int alive = ws_alive(ws), keep = ws->spec.keep && !l->forget;
 	if (alive < 0)
 		return why_set(why, R_ELSEWHERE, "%s belongs to another machine that shares this directory", ws->name);
+	end_forwards(root, ws);
 	if (alive) {
 		if (daemon_find(root, ws, &d, why) < 0)
 			return -1;
