@@ -733,6 +733,8 @@ static int settle(struct up *u, struct why *why)
 static int resume(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
+	if (!*ws->run.inbound)
+		return 1;	/* its record was lost: how it was started is not known */
 	if (daemon_find(&u->root, ws, &u->daemon, why) < 0)
 		return why->reason == R_NOT_UP ? 1 : -1;
 	if (localapi_status(&u->daemon.api, &u->st, clock_left(u->deadline) > 3000 ? clock_ms() + 3000 : u->deadline, why) < 0)

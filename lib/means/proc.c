@@ -118,9 +118,12 @@ static int boot_of(char boot[static 40])
 	return -1;
 }
 
+/* 1, 0; -1 when they are of two kinds, since one of them could not be read in full. */
 static int same_boot(const char *a, const char *b)
 {
-	if (!strncmp(a, "btime:", 6) && !strncmp(b, "btime:", 6))	/* computed from a clock that is corrected */
+	if (!strncmp(a, "btime:", 6) != !strncmp(b, "btime:", 6))
+		return -1;
+	if (!strncmp(a, "btime:", 6))	/* computed from a clock that is corrected */
 		return llabs(atoll(a + 6) - atoll(b + 6)) <= 5;
 	return !strcmp(a, b);
 }

@@ -99,7 +99,8 @@ int ws_node_dir(const struct ws_root *, struct ws *, int create, char path[stati
 /* Is the daemon of the record alive? 1, 0; -1 when this is another machine's workspace. */
 int ws_alive(const struct ws *);
 
-/* The daemon of a workspace whose run.json is broken, found through its socket: sets ws->run.daemon if there is one. */
+/* The daemon of a workspace whose run.json is broken or lost, found through its socket: sets ws->run.daemon if there is one;
+ * the rest of ws->run stays empty. */
 void ws_find_run(const struct ws_root *, struct ws *);
 
 /* Deletes all of it: node directory, socket, records, NAME/ itself. Certificates are moved to STATE/.certs first. */
