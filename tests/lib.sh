@@ -192,9 +192,22 @@ lab_start() {
 	fi
 	lab_dir=$_dir
 	eval "$_out"
+	_key "$LAB_KEY" "$LAB_TOKEN" "$LAB_CLIENT"
 	export MOORBOX_TAILSCALED="$LAB_TAILSCALED" TS_LOGIN_SERVER="$LAB_CONTROL"
 }
-lab() { _lab ctl "$lab_dir" "$@"; }
+_key() {	# tests/run searches the logs for each of them
+	[ -z "${seen_keys-}" ] || printf '%s\n' "$@" | sed '/^$/d' >>"$seen_keys"
+}
+lab() {
+	case $1 in
+	key | client)
+		_out=$(_lab ctl "$lab_dir" "$@") || return
+		_key "$_out"
+		printf '%s\n' "$_out"
+		;;
+	*) _lab ctl "$lab_dir" "$@" ;;
+	esac
+}
 with_node() {
 	_node=$1
 	shift
