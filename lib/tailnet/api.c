@@ -708,20 +708,55 @@ static int has_tag(const char (*tags)[64], int n, const char *tag)
 	return 0;
 }
 
+/* A policy may be HuJSON (headscale hands it out as it was written): comments and trailing commas become blanks. */
+static void plain_json(char *text, size_t len)
+{
+	char *comma = NULL;
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i], next = i + 1 < len ? text[i + 1] : 0;
+		if (c == '"') {
+			while (++i < len && text[i] != '"')
+				i += text[i] == '\\';
+			comma = NULL;
+		} else if (c == '/' && (next == '/' || next == '*')) {
+			const char *end = next == '/' ? memchr(text + i, '\n', len - i) : memmem(text + i + 2, len - i - 2, "*/", 2);
+			size_t stop = !end ? len : (size_t)(end - text) + (next == '*' ? 2 : 0);
+			memset(text + i, ' ', stop - i);
+			i = stop - 1;
+		} else if (c == ',')
+			comma = text + i;
+		else if (!strchr(" \t\r\n", c)) {
+			if (comma && (c == ']' || c == '}'))
+				*comma = ' ';
+			comma = NULL;
+		}
+	}
+}
+
 int api_tag(const struct api *a, const char *tag, long long deadline)
 {
-	struct call c = {.what = "read the policy", .method = "GET", .path = "/api/v2/tailnet/-/acl",
-		.accept = "application/json", .again = 1};
-	struct answer r;
+	struct call c = {
+		.what = "read the policy", .method = "GET", .path = "/api/v2/tailnet/-/acl", .accept = "application/json", .again = 1,
+	};
+	struct http_res res = {0};
+	struct json j;
 	struct why ignored;
-	if (api_may(a, "policy_file", 0) == 0 || ask_json(a, &c, &r, deadline, &ignored) < 0)
+	int found = -1;
+	if (api_may(a, "policy_file", 0) == 0)
 		return -1;
-	int list = json_find(&r.j, json_get(&r.j, 0, "tagOwners"), tag), found = list >= 0 ? API_TAG_FOREIGN : API_TAG_UNDEFINED;
-	for (struct json_iter i = json_each(&r.j, list); json_next(&i); )
-		for (int t = 0; t < a->ntags; t++)
-			if (json_str_eq(&r.j, i.value, a->tags[t]))
-				found = API_TAG_OWNED;
-	done(&r);
+	if (ask(a, &c, &res, deadline, &ignored) == 0 && res.status == 200 && res.body.len) {
+		plain_json(res.body.p, res.body.len);
+		if (json_parse(&j, res.body.p, res.body.len, &ignored) == 0) {
+			int list = json_find(&j, json_get(&j, 0, "tagOwners"), tag);
+			found = list >= 0 ? API_TAG_FOREIGN : API_TAG_UNDEFINED;
+			for (struct json_iter i = json_each(&j, list); json_next(&i); )
+				for (int t = 0; t < a->ntags; t++)
+					if (json_str_eq(&j, i.value, a->tags[t]))
+						found = API_TAG_OWNED;
+			json_free(&j);
+		}
+	}
+	http_res_free(&res);
 	return found;
 }
 

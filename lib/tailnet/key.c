@@ -82,15 +82,17 @@ static int is_manual_word(struct slice s)
 	return n && (str_eq(low, "key") || str_eq(low, "secret") || str_eq(low, "id") || str_eq(low, "todo") || str_eq(low, "abc"));
 }
 
-static int is_filler(struct slice s)	/* xxxx, kXXXXCNTRL, 0000 */
+/* kxxxxCNTRL, XXXXXX, 0000: half of it x, or all of it one letter. Six e's in a row are in one of 75000 random prefixes. */
+static int is_filler(struct slice s)
 {
-	size_t same = 1, longest = 1;
-	for (size_t i = 1; i < s.len; i++) {
-		same = s.p[i] == s.p[i - 1] ? same + 1 : 1;
-		if (same > longest)
-			longest = same;
+	size_t xs = 0, longest = 0, same = 0;
+	for (size_t i = 0; i < s.len; i++) {
+		xs = s.p[i] == 'x' || s.p[i] == 'X' ? xs + 1 : 0;
+		same += s.p[i] == s.p[0];
+		if (xs > longest)
+			longest = xs;
 	}
-	return longest >= 4 && longest * 2 >= s.len;
+	return s.len >= 4 && (same == s.len || (longest >= 4 && longest * 2 >= s.len));
 }
 
 static int is_placeholder(const char *t, size_t len)
