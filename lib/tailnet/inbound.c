@@ -126,6 +126,21 @@ int inbound_check_derp(const struct localapi *api, const struct ws_spec *s, int 
 	return 0;
 }
 
+/* In a session, which goes before what stays; tailscaled takes no entry beside it. */
+static int in_session(const struct json *j, const char *port)
+{
+	int found = 0;
+	for (struct json_iter i = json_each(j, json_get(j, 0, "Foreground")); json_next(&i); )
+		found |= json_get(j, json_get(j, i.value, "TCP"), port) >= 0;
+	return found;
+}
+
+int inbound_has_shadow(const struct ws_spec *s, const char *proxy, int port)
+{
+	int needs[WS_DERPS + 8], n = inbound_needs(s, proxy, needs, WS_DERPS + 8);
+	return s->inbound == WS_IN_PORTS && !has(s->ports, s->nports, port) && has(needs, n, port);
+}
+
 /* {"<port>":{"TCPForward":"127.0.0.1:1"}} for each port that is not open by wish, beside what is configured already. */
 static int set_shadows(const struct localapi *api, const struct ws_spec *s, const int *needs, int count, long long deadline,
 	struct why *why)
@@ -156,7 +171,7 @@ static int set_shadows(const struct localapi *api, const struct ws_spec *s, cons
 			continue;
 		if ((rc = json_parse(&j, new.p, new.len, why)) < 0)
 			break;
-		if (json_get(&j, json_get(&j, 0, "TCP"), port) < 0) {	/* an entry of ts-serve's covers it as well */
+		if (json_get(&j, json_get(&j, 0, "TCP"), port) < 0 && !in_session(&j, port)) {	/* an entry of ts-serve's covers it as well */
 			rc = json_set_keys(&next, &j, keys, "{\"TCPForward\":\"127.0.0.1:1\"}");
 			buf_free(&new);
 			new = next;
@@ -217,4 +232,42 @@ void inbound_listeners(void (*fn)(const char *, int, void *), void *ctx)
 	scan("/proc/net/tcp6", "tcp", "0A", fn, ctx);
 	scan("/proc/net/udp", "udp", "07", fn, ctx);
 	scan("/proc/net/udp6", "udp", "07", fn, ctx);
+}
+
+/* Where the socket of one line listens. */
+static enum inbound_where where_is(const char *addr)
+{
+	size_t len = strlen(addr);
+	if (len == 8)
+		return str_eq(addr, "0100007F") || str_eq(addr, "00000000") ? INBOUND_ON_V4 : INBOUND_ELSEWHERE;
+	if (strspn(addr, "0") == len || str_eq(addr, "0000000000000000FFFF00000100007F"))
+		return INBOUND_ON_V4;
+	return str_eq(addr, "00000000000000000000000001000000") ? INBOUND_ON_V6 : INBOUND_ELSEWHERE;
+}
+
+enum inbound_where inbound_listener(int pid, int port)
+{
+	enum inbound_where best = INBOUND_UNKNOWN;
+	for (int i = 0; i < 2; i++) {
+		char file[48], line[512], addr[64], st[8];
+		if (pid)
+			str_fmt(file, sizeof file, "/proc/%d/net/tcp%s", pid, i ? "6" : "");
+		else
+			str_fmt(file, sizeof file, "/proc/net/tcp%s", i ? "6" : "");
+		FILE *f = fopen(file, "re");
+		if (f && best == INBOUND_UNKNOWN)
+			best = INBOUND_NOBODY;
+		while (f && fgets(line, sizeof line, f)) {
+			char *hex;
+			if (sscanf(line, " %*d: %63s %*s %7s", addr, st) != 2 || !str_eq(st, "0A") || !(hex = strchr(addr, ':'))
+				|| strtol(hex + 1, NULL, 16) != port)
+				continue;
+			*hex = 0;
+			if (where_is(addr) > best)
+				best = where_is(addr);
+		}
+		if (f)
+			fclose(f);
+	}
+	return best;
 }

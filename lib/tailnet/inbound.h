@@ -29,4 +29,12 @@ int inbound_close(const struct localapi *, long long deadline, struct why *);	/*
 /* Calls fn for each socket of this network namespace that listens on 127.0.0.1 or on all addresses, as "tcp" or "udp" and port. */
 void inbound_listeners(void (*fn)(const char *proto, int port, void *), void *ctx);
 
+/* Who listens on a TCP port in the network namespace of a process (0: ours)? The best answer there is: on 127.0.0.1 or all
+ * addresses, else on [::1] only, else on another address only. */
+enum inbound_where { INBOUND_UNKNOWN, INBOUND_NOBODY, INBOUND_ELSEWHERE, INBOUND_ON_V6, INBOUND_ON_V4 };
+enum inbound_where inbound_listener(int pid, int port);
+
+/* Does a shadow belong on the port whenever nothing of Serve is there? proxy: as in inbound_needs. */
+int inbound_has_shadow(const struct ws_spec *, const char *proxy, int port);
+
 #endif

@@ -189,6 +189,89 @@ int localapi_serve_put(const struct localapi *api, const char *json, const char 
 	return call(api, "POST", "serve-config", json, strlen(json), etag && *etag ? headers : NULL, NULL, NULL, deadline, why);
 }
 
+static int no_cert(const struct http_res *res, const char *name, struct why *why)
+{
+	char text[300];
+	long long wait = http_retry_after(res);
+	error_text(&res->body, text, sizeof text);
+	if (res->status == 403)
+		return refused(res, "cert", why);
+	if (res->status == 429 && wait >= 0)
+		return why_set(why, R_RATE_LIMITED, "no certificate for %s: too many were asked for; again in %lld s", name, (wait + 999) / 1000);
+	if (res->status == 429)
+		return why_set(why, R_RATE_LIMITED, "no certificate for %s: %s", name, *text ? text : "too many were asked for");
+	if (res->status == 404)
+		return why_set(why, R_NO_CERT, "no certificate for %s: this tailscaled was built without certificates", name);
+	if (strstr(text, "does not support getting TLS certs"))
+		return why_set(why, R_HTTPS_OFF, "no certificate for %s: the tailnet gives none", name);
+	return why_set(why, R_NO_CERT, "no certificate for %s: %s", name, *text ? text : "tailscaled does not say why");
+}
+
+int localapi_cert(const struct localapi *api, const char *name, long long deadline, struct why *why)
+{
+	char url[400];
+	struct http_res res = {0};
+	str_fmt(url, sizeof url, BASE "cert/%s?type=cert", name);
+	struct http_req req = request(api, "GET", url, deadline);
+	req.flags |= HTTP_FRESH;
+	int rc = http_do(&req, &res, why);
+	if (rc < 0 && res.fault == HTTP_TIMEOUT)
+		why_set(why, R_NO_CERT, "no certificate for %s yet", name);
+	else if (rc < 0)
+		no_answer(&res, "cert", why);
+	else if (res.status != 200)
+		rc = no_cert(&res, name, why);
+	http_res_free(&res);
+	return rc;
+}
+
+/* "SessionID":"..." in the first line of the bus; its key is written so by every version. */
+static int find_session(const struct buf *b, char id[static 80])
+{
+	static const char key[] = "\"SessionID\":\"";
+	const char *at = strstr(buf_cstr(b), key);
+	if (!at)
+		return 0;
+	at += sizeof key - 1;
+	size_t n = strspn(at, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_");
+	return at[n] == '"' && n && str_copy_slice(id, 80, (struct slice){at, n}) >= 0;
+}
+
+/* By hand, not by libcurl: the descriptor has to outlive us in another process. */
+int localapi_session(const struct localapi *api, char id[static 80], long long deadline, struct why *why)
+{
+	static const char ask[] = "GET /localapi/v0/watch-ipn-bus?mask=274 HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n";
+	struct buf b = {.max = 1 << 20};
+	char some[4096];
+	int fd = dial_unix(api->dir, api->path, &api->who, deadline, why);
+	if (fd < 0)
+		return -1;
+	if (write(fd, ask, sizeof ask - 1) != sizeof ask - 1)
+		goto lost;
+	while (!find_session(&b, id)) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		if (clock_passed(deadline)) {
+			why_set(why, R_TAILSCALED_HUNG, "watch-ipn-bus: tailscaled does not answer");
+			goto out;
+		}
+		if (poll(&p, 1, clock_poll_ms(deadline)) <= 0)
+			continue;
+		ssize_t n = read(fd, some, sizeof some);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n <= 0 || buf_add(&b, some, n) < 0)
+			goto lost;
+	}
+	buf_free(&b);
+	return fd;
+lost:
+	why_set(why, R_LOST, "watch-ipn-bus: tailscaled gives no session%s%.100s", b.len ? ": " : "", buf_cstr(&b));
+out:
+	buf_free(&b);
+	close(fd);
+	return -1;
+}
+
 int localapi_derp_ports(const struct localapi *api, int *ports, int max, long long deadline, struct why *why)
 {
 	struct buf b = {0};

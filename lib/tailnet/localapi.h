@@ -87,6 +87,14 @@ int localapi_get(const struct localapi *, const char *what, struct buf *, long l
 int localapi_serve_get(const struct localapi *, struct buf *, char etag[static 80], long long deadline, struct why *);
 int localapi_serve_put(const struct localapi *, const char *json, const char *etag, long long deadline, struct why *);
 
+/* Has tailscaled got a certificate for the name (one of its own)? It gets one meanwhile, which takes it up to a minute.
+ * [https-off] the tailnet gives none; [rate-limited] with the time to wait; [no-cert]; [api-denied]. */
+int localapi_cert(const struct localapi *, const char *name, long long deadline, struct why *);
+
+/* A session: a connection that tailscaled gives an id, to be kept open and read from. What Serve has under
+ * Foreground[id] is gone when it is closed. Its descriptor, or -1. */
+int localapi_session(const struct localapi *, char id[static 80], long long deadline, struct why *);
+
 /* DERP ports of the map (0 in it means 443), each once; their number, 0 before the first netmap, -1. */
 int localapi_derp_ports(const struct localapi *, int *ports, int max, long long deadline, struct why *);
 
