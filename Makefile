@@ -132,6 +132,9 @@ test:
 	@! scripts/prereqs lab || tests/lab/lab build >/dev/null
 	@scripts/lint
 	@tests/run
+test-compat: all
+	@scripts/prereqs build test
+	@tests/run tests/compat/*.test
 lint:
 	@scripts/lint
 asan:
@@ -172,6 +175,6 @@ clean:
 help:
 	@sed -n '/^$$/q;s/^# \{0,1\}//p' Makefile
 
-.PHONY: all unit fuzzers test lint asan test-asan size single bench soak demo fuzz prereqs \
+.PHONY: all unit fuzzers test test-compat lint asan test-asan size single bench soak demo fuzz prereqs \
 	install dist clean help
 -include $(OBJ:.o=.d) $(LIBOBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d)
