@@ -152,7 +152,7 @@ static long long wait_again(const struct call *c, const struct http_res *res, in
 		return -1;
 	if (rc == 0 && res->status == 429) {
 		long long told = http_retry_after(res);
-		return told > 0 ? told + clock_us() % (told / 4 + 1) : base;
+		return told > base ? told + clock_us() % (told / 4 + 1) : base;	/* never sooner than told, and growing */
 	}
 	if (rc == 0)
 		return res->status >= 500 && res->status != 501 && c->again ? base : -1;
