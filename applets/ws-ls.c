@@ -47,16 +47,21 @@ struct row {
 	struct why why;
 };
 
-/* What is known of one that runs is kept until all have answered; of the others, which may be thousands, the name alone. */
+/* What is known of one that runs is kept whole until all have answered; of the others, which may be thousands, what is printed. */
+enum { TEXTS = 6 };
 struct entry {
 	char name[WS_LABEL];
 	int alive;
 	struct row *live;
+	int keep, tun, has_run, confined;
+	long long since;
+	unsigned long long netns;
+	char *text[TEXTS];
 };
 
 static struct ws_root root;
 static struct entry *entries;
-static int count, show_all, asks, status = EXIT_DONE;
+static int count, room, show_all, asks, status = EXIT_DONE;
 
 static int look(struct row *r, const char *name)
 {
@@ -77,6 +82,50 @@ static int look(struct row *r, const char *name)
 	return 0;
 }
 
+struct text { char *p; size_t size; };
+
+static void texts_of(struct row *r, struct text t[static TEXTS])
+{
+	struct ws_run *run = &r->ws.run;
+	t[0] = (struct text){r->ws.spec.hostname, sizeof r->ws.spec.hostname};
+	t[1] = (struct text){run->dns_name, sizeof run->dns_name};
+	t[2] = (struct text){run->ip, sizeof run->ip};
+	t[3] = (struct text){run->inbound, sizeof run->inbound};
+	t[4] = (struct text){run->version, sizeof run->version};
+	t[5] = (struct text){run->node_id, sizeof run->node_id};
+}
+
+static void keep(struct entry *e, struct row *r)
+{
+	struct text t[TEXTS];
+	texts_of(r, t);
+	for (int i = 0; i < TEXTS; i++)
+		e->text[i] = *t[i].p ? xstrdup(t[i].p) : NULL;
+	e->keep = r->ws.spec.keep;
+	e->tun = r->ws.spec.tun;
+	e->has_run = r->ws.has_run;
+	e->confined = r->ws.run.confined;
+	e->since = r->ws.run.since;
+	e->netns = r->ws.run.netns;
+}
+
+static void recall(const struct entry *e, struct row *r)
+{
+	struct text t[TEXTS];
+	memset(r, 0, sizeof *r);
+	str_copy(r->ws.name, sizeof r->ws.name, e->name);
+	texts_of(r, t);
+	for (int i = 0; i < TEXTS; i++)
+		str_copy(t[i].p, t[i].size, e->text[i] ? e->text[i] : "");
+	r->alive = e->alive;
+	r->ws.spec.keep = e->keep;
+	r->ws.spec.tun = e->tun;
+	r->ws.has_run = e->has_run;
+	r->ws.run.confined = e->confined;
+	r->ws.run.since = e->since;
+	r->ws.run.netns = e->netns;
+}
+
 static void open_row(const char *name)
 {
 	static struct row r;
@@ -87,29 +136,16 @@ static void open_row(const char *name)
 		ws_close(&r.ws);	/* a thousand dead ones need no descriptors */
 	if (r.alive < 0 && !show_all)
 		return;
-	entries = xrealloc(entries, (count + 1) * sizeof *entries);
+	if (count == room)
+		entries = xrealloc(entries, (room = room + room / 4 + 16) * sizeof *entries);
 	struct entry *e = &entries[count++];
 	*e = (struct entry){.alive = r.alive};
 	str_copy(e->name, sizeof e->name, name);
 	if (is_asked) {
 		e->live = xalloc(sizeof r);
 		*e->live = r;
-	}
-}
-
-/* Of one that does not run, read again. 0, or -1: gone meanwhile. */
-static int recall(const struct entry *e, struct row *r)
-{
-	if (!asks) {
-		memset(r, 0, sizeof *r);
-		str_copy(r->ws.name, sizeof r->ws.name, e->name);
-		return 0;
-	}
-	if (look(r, e->name) < 0)
-		return -1;
-	ws_close(&r->ws);
-	r->alive = e->alive;
-	return 0;
+	} else if (asks)
+		keep(e, &r);
 }
 
 static int open_each(const char *name, void *ctx)
@@ -272,8 +308,8 @@ int ws_ls_main(char **argv)
 		ask_all(clock_ms() + wait);
 	for (int i = 0; i < count; i++) {
 		static struct row dead;
-		if (!entries[i].live && recall(&entries[i], &dead) < 0)
-			continue;
+		if (!entries[i].live)
+			recall(&entries[i], &dead);
 		const struct row *r = entries[i].live ? entries[i].live : &dead;
 		const char *state = asks ? state_of(r) : NULL;
 		if (!want || str_eq(want, state))
