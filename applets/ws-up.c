@@ -81,15 +81,16 @@
 #include "join.h"
 #include "leave.h"
 #include "mint.h"
+#include "name.h"
 #include "opts/ws-up.h"
 #include "proc.h"
 #include "reach.h"
 #include "rec.h"
 #include "secret.h"
 #include "settings.h"
+#include "spec.h"
 #include "str.h"
 #include "workspace.h"
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -98,11 +99,6 @@
 #include <unistd.h>
 
 enum { READY_MAX = 16, UNDO_MS = 5000, NEEDS_MAX = WS_DERPS + 4 };
-
-enum {
-	TOLD_INBOUND = 1, TOLD_KEEP = 2, TOLD_TUN = 4, TOLD_SSH = 8, TOLD_LOGS = 16, TOLD_SOCKS = 32, TOLD_HTTP = 64,
-	TOLD_CONTROL = 128, TOLD_TAGS = 256, TOLD_DERP = 512, TOLD_ROUTES = 1024, TOLD_ANY_NAME = 2048,
-};
 
 extern char **environ;
 
@@ -140,21 +136,10 @@ static void tell(const char *text, void *ctx)
 
 /* ---- what is asked ---- */
 
-static void add_dir(struct up *u, const char *dir)
+static void fine(int rc, const struct why *why)
 {
-	char real[PATH_MAX];
-	if (u->spec.nserve_dirs == 8)
-		opt_usage("--serve-dir: more than 8 directories");
-	if (!realpath(dir, real) || str_copy(u->spec.serve_dirs[u->spec.nserve_dirs++], WS_PATH, real) < 0)
-		die(R_USAGE, "--serve-dir %s:", dir);
-}
-
-static void add_address(const char *option, const char *val, char *dst, size_t size)
-{
-	char copy[64], *host;
-	int port;
-	if (str_copy(copy, sizeof copy, val) < 0 || str_host_port(copy, &host, &port) < 0 || str_copy(dst, size, val) < 0)
-		opt_usage("%s %s: not ADDRESS:PORT, such as 127.0.0.1:1055", option, val);
+	if (rc < 0)
+		opt_usage("%s", why->msg);
 }
 
 static void add_ready(struct up *u, const char *val)
@@ -218,9 +203,9 @@ static void options(struct up *u, char **argv, const char **name)
 			u->told |= TOLD_DERP;
 			break;
 		case OPT_ACCEPT_ROUTES: u->spec.accept_routes = 1; u->told |= TOLD_ROUTES; break;
-		case OPT_SERVE_DIR: add_dir(u, o.val); break;
-		case OPT_SOCKS: add_address("--socks", o.val, u->spec.socks, sizeof u->spec.socks); u->told |= TOLD_SOCKS; break;
-		case OPT_HTTP: add_address("--http", o.val, u->spec.http, sizeof u->spec.http); u->told |= TOLD_HTTP; break;
+		case OPT_SERVE_DIR: fine(spec_serve_dir(&u->spec, o.val, &why), &why); break;
+		case OPT_SOCKS: fine(spec_address("--socks", o.val, u->spec.socks, sizeof u->spec.socks, &why), &why); u->told |= TOLD_SOCKS; break;
+		case OPT_HTTP: fine(spec_address("--http", o.val, u->spec.http, sizeof u->spec.http, &why), &why); u->told |= TOLD_HTTP; break;
 		case OPT_TUN: u->spec.tun = 1; u->told |= TOLD_TUN; break;
 		case OPT_SSH: u->spec.ssh = 1; u->told |= TOLD_SSH; break;
 		case OPT_LOGS: u->spec.logs = 1; u->told |= TOLD_LOGS; break;
@@ -257,112 +242,17 @@ static void options(struct up *u, char **argv, const char **name)
 	str_copy(u->spec.socket, sizeof u->spec.socket, u->set.socket);
 }
 
-/* What cannot go together. */
-static int check_options(const struct ws_spec *s, struct why *why)
-{
-	if (s->ssh && s->inbound != WS_IN_ALL)
-		return why_set(why, R_USAGE, "--ssh needs -i all: its sessions are children of tailscaled and would be confined with it");
-	if (s->tun && s->inbound == WS_IN_PORTS)
-		return why_set(why, R_USAGE, "--tun with -i PORTS: the kernel delivers there, so only -i none or -i all can be held to");
-	if (s->inbound == WS_IN_ALL && (*s->socks || *s->http))
-		return why_set(why, R_USAGE, "-i all would give tailscaled's own proxy to the tailnet; use -i PORTS with --socks or --http");
-	return 0;
-}
-
-/* A workspace that is up, or kept, stays as it is where nothing else is asked for. */
-static void inherit(struct up *u, const struct ws_spec *then)
-{
-	struct ws_spec *now = &u->spec;
-	unsigned open = ~u->told;
-	if (open & TOLD_INBOUND) {
-		now->inbound = then->inbound;
-		now->nports = then->nports;
-		memcpy(now->ports, then->ports, sizeof now->ports);
-	}
-	if (open & TOLD_KEEP)
-		now->keep = then->keep;
-	if (open & TOLD_TUN)
-		now->tun = then->tun;
-	if (open & TOLD_SSH)
-		now->ssh = then->ssh;
-	if (open & TOLD_LOGS)
-		now->logs = then->logs;
-	if (open & TOLD_SOCKS)
-		memcpy(now->socks, then->socks, sizeof now->socks);
-	if (open & TOLD_HTTP)
-		memcpy(now->http, then->http, sizeof now->http);
-	if (open & TOLD_CONTROL)
-		memcpy(now->control, then->control, sizeof now->control);
-	if (open & TOLD_TAGS) {
-		now->ntags = then->ntags;
-		memcpy(now->tags, then->tags, sizeof now->tags);
-	}
-	if (open & TOLD_DERP) {
-		now->nderp = then->nderp;
-		memcpy(now->derp, then->derp, sizeof now->derp);
-	}
-	if (open & TOLD_ROUTES)
-		now->accept_routes = then->accept_routes;
-	if (open & TOLD_ANY_NAME)
-		now->any_name = then->any_name;
-	if (!now->nserve_dirs) {
-		now->nserve_dirs = then->nserve_dirs;
-		memcpy(now->serve_dirs, then->serve_dirs, sizeof now->serve_dirs);
-	}
-}
-
 static void names(struct up *u, const char *name, char clean[static WS_LABEL])
 {
 	struct why why;
-	char whole[160];
 	if (ws_clean_name(name, clean, &why) < 0)
 		die_why(&why);
 	err_subject = clean;
-	str_fmt(whole, sizeof whole, "%s%s", u->set.prefix, clean);
-	if (ws_clean_name(*u->set.hostname ? u->set.hostname : whole, u->spec.hostname, &why) == 0)
-		return;
-	if (*u->set.hostname)
-		die(R_BAD_NAME, "TS_HOSTNAME: %s", why.msg);
-	die_why(&why);
+	if (spec_hostname(&u->spec, u->set.hostname, u->set.prefix, clean, &why) < 0)
+		die_why(&why);
 }
 
 /* ---- what is there ---- */
-
-static int same_list(const int *a, int n, const int *b, int m)
-{
-	return n == m && !memcmp(a, b, n * sizeof *a);
-}
-
-/* What only a new start of the daemon could change; the option's name, or NULL. */
-static const char *differs(const struct ws_spec *now, const struct ws_spec *then)
-{
-	if (now->inbound != then->inbound || !same_list(now->ports, now->nports, then->ports, then->nports))
-		return "-i";
-	if (now->keep != then->keep)
-		return "--keep";
-	if (now->tun != then->tun)
-		return "--tun";
-	if (now->ssh != then->ssh)
-		return "--ssh";
-	if (now->logs != then->logs)
-		return "--logs";
-	if (!str_eq(now->socks, then->socks))
-		return "--socks";
-	if (!str_eq(now->http, then->http))
-		return "--http";
-	if (!str_eq(now->control, then->control))
-		return "--login-server";
-	if (now->ntags != then->ntags || memcmp(now->tags, then->tags, now->ntags * sizeof *now->tags))
-		return "--tag";
-	for (int i = 0; i < now->nserve_dirs; i++) {
-		int known = 0;
-		for (int k = 0; k < then->nserve_dirs; k++)
-			known |= str_eq(now->serve_dirs[i], then->serve_dirs[k]);
-		if (!known)
-			return "--serve-dir";
-	}
-	return NULL;
-}
 
 static int tidy(struct up *u, int forget, struct why *why)
 {
@@ -449,61 +339,14 @@ static void warn_open(void)
 
 /* ---- up ---- */
 
-static int has_name(const struct node_status *st, const char *hostname)
-{
-	size_t n = strcspn(st->dns_name, ".");
-	return !n || (n == strlen(hostname) && !strncmp(st->dns_name, hostname, n));
-}
-
-struct holder { const char *name, *id; int other; };
-
-static int look_for_holder(const struct peer *p, void *ctx)
-{
-	struct holder *h = ctx;
-	h->other |= str_eq(p->name, h->name) && !str_eq(p->id, h->id);
-	return 0;
-}
-
-/* Is the name with the node id, as far as the tailnet shows it to us? */
-static int still_holds(struct up *u, const char *id)
-{
-	struct holder h = {u->ws.spec.hostname, id, 0};
-	struct node_status st;
-	struct why ignored;
-	return localapi_peers(&u->daemon.api, &st, look_for_holder, &h, u->deadline, &ignored) < 0 || !h.other;
-}
-
-/* The tailnet's name for us, and whether it is the one that was asked for. */
 static int check_name(struct up *u, struct why *why)
 {
-	struct ws *ws = &u->ws;
-	char held[64];
-	int n = strcspn(u->st.dns_name, ".");
-	if (ws->spec.any_name || has_name(&u->st, ws->spec.hostname))
-		return 0;
-	if (ws_lease_find(&u->root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, u->st.id)
-		&& still_holds(u, held)) {
-		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s",
-			n, u->st.dns_name, held, ws->spec.hostname);
-		return why_hint(why, "wait until the control server removes it, or: ws-up --api SRC %s (or --any-name)", ws->name);
-	}
-	why_set(why, R_NAME_TAKEN, "the tailnet gave the name %.*s: another node has %s", n, u->st.dns_name, ws->spec.hostname);
-	return why_hint(why, "remove the other node, choose another name, or: ws-up --any-name %s", ws->name);
+	return name_check(&u->root, &u->ws, &u->daemon.api, &u->st, u->deadline, why);
 }
 
-/* A new DNS name comes with a later netmap; a control server that gives none leaves the old one. */
 static int await_name(struct up *u, struct why *why)
 {
-	enum { RENAME_MS = 3000, LOOK_MS = 20 };
-	char old[sizeof u->st.dns_name];
-	long long until = clock_ms() + RENAME_MS;
-	str_copy(old, sizeof old, u->st.dns_name);
-	while (str_eq(u->st.dns_name, old) && !has_name(&u->st, u->ws.spec.hostname) && !clock_passed(until) && !clock_passed(u->deadline)) {
-		poll(NULL, 0, LOOK_MS);
-		if (localapi_status(&u->daemon.api, &u->st, u->deadline, why) < 0)
-			return -1;
-	}
-	return 0;
+	return name_await(&u->ws, &u->daemon.api, &u->st, u->deadline, why);
 }
 
 static int note_node(struct up *u, struct why *why)
@@ -739,7 +582,7 @@ static int resume(struct up *u, struct why *why)
 		return why->reason == R_NOT_UP ? 1 : -1;
 	if (localapi_status(&u->daemon.api, &u->st, clock_left(u->deadline) > 3000 ? clock_ms() + 3000 : u->deadline, why) < 0)
 		return u->restart || ws->run.phase != WS_UP || is_ending(u, why) ? 1 : -1;
-	const char *option = differs(&u->spec, &ws->spec);
+	const char *option = spec_differs(&u->spec, &ws->spec);
 	if (u->restart && option)
 		return 1;
 	if (option && ws->run.phase == WS_UP) {
@@ -774,8 +617,8 @@ static int bring_up(struct up *u, const char *name, struct why *why)
 	if (alive < 0)
 		return why_set(why, R_ELSEWHERE, "belongs to another machine (%s) that shares this directory", u->ws.run.machine);
 	if (u->ws.has_spec && (alive || u->ws.spec.keep))
-		inherit(u, &u->ws.spec);
-	if (check_options(&u->spec, why) < 0) {
+		spec_inherit(&u->spec, &u->ws.spec, u->told);
+	if (spec_check(&u->spec, why) < 0) {
 		struct why ignored;
 		if (!u->ws.has_spec)
 			ws_forget(&u->root, &u->ws, &ignored);
