@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FUTURE_S = 10 };		/* Acquire::Max-FutureTime */
+enum { MAX_FUTURE_S = 10 };		/* Acquire::Max-FutureTime */
 static const long long size_most = 1LL << 40;
 
 /* ---- fields ---- */
@@ -185,7 +185,7 @@ static int check_dates(const struct apt_index *x, long long now, struct why *why
 	char stamp[32];
 	if (!x->date)
 		return bad(why, "no Date");
-	if (x->date > now + FUTURE_S) {
+	if (x->date > now + MAX_FUTURE_S) {
 		clock_stamp(stamp, x->date);
 		return why_set(why, R_CLOCK, "the index is of %s, which is in the future here", stamp);
 	}

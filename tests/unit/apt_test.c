@@ -61,7 +61,8 @@ static void test_packages(void)
 	struct apt_package p;
 	struct why why;
 	size_t n = strlen(packages);
-	ok(apt_find(packages, n, "tailscale", "amd64", NULL, &p, &why) == 0 && !strcmp(p.version, "1.100.0") && p.size == 6, "the newest, by number");
+	ok(apt_find(packages, n, "tailscale", "amd64", NULL, &p, &why) == 0 && !strcmp(p.version, "1.100.0") && p.size == 6,
+		"the newest, by number");
 	ok(apt_find(packages, n, "tailscale", "amd64", "1.90.1", &p, &why) == 0 && p.size == 5 && p.sha256[0] == 0x2c, "the one asked for");
 	ok(apt_find(packages, n, "tailscale", "amd64", "9.9.9", &p, &why) < 0 && why.reason == R_NOT_LISTED, "a continued line is no field");
 	ok(apt_find(packages, n, "tailscale", "amd64", "1.101.0", &p, &why) < 0, "a path that leads out is not taken");
@@ -72,9 +73,11 @@ static void test_packages(void)
 	s = seal_new(10);
 	seal_add(s, "hellO", 5);
 	ok(apt_trust_deb(packages, n, s, "other.deb", &p, &why) < 0 && why.reason == R_NOT_LISTED &&
-		apt_trust_deb(packages, n, s, "tailscale_1.90.1_amd64.deb", &p, &why) < 0 && why.reason == R_BAD_SIGNATURE && !seal_trusted(s), "other bytes");
+		apt_trust_deb(packages, n, s, "tailscale_1.90.1_amd64.deb", &p, &why) < 0 && why.reason == R_BAD_SIGNATURE && !seal_trusted(s),
+		"other bytes");
 	seal_free(s);
-	static const char *const bad[] = {"Package: a\nPackage: b\n", "Size: 5\nSize: 5\n", "Size: -5\n", "Size: 99999999999999999\n", "SHA256: xx\n",
+	static const char *const bad[] = {"Package: a\nPackage: b\n", "Size: 5\nSize: 5\n", "Size: -5\n", "Size: 99999999999999999\n",
+		"SHA256: xx\n",
 		"SHA256: 2cf2\n", "Size: 0x5\n"};
 	int taken = 0;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

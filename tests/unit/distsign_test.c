@@ -22,7 +22,8 @@ static void ok(int is_good, const char *name)
 static unsigned char root_secret[64], signing_secret[64];
 static struct distsign_roots roots = {.count = 1};
 static const char file[] = "hello tailscale\n";
-static const char pub[] = "-----BEGIN SIGNING PUBLIC KEY-----\nKay64UG8yvCyLhqU000LxzYeUm0L/hLIl5S8kyKWbdc=\n-----END SIGNING PUBLIC KEY-----\n";
+static const char pub[] = "-----BEGIN SIGNING PUBLIC KEY-----\nKay64UG8yvCyLhqU000LxzYeUm0L/hLIl5S8kyKWbdc=\n-----END SIGNING "
+		"PUBLIC KEY-----\n";
 
 static int loads(const char *text, size_t len, struct why *why)
 {
@@ -92,7 +93,8 @@ static void test_files(const struct distsign *d)
 	sign_message(sig, file, 16, 16, 0);
 	ok(checks(d, file, 16, sig, 64), "a file as it is signed");
 	ok(!checks(d, file, 16, sig, 0) && !checks(d, file, 16, sig, 63) && !checks(d, file, 16, sig, 65), "A5: 0, 63, 65 bytes");
-	ok(!checks(d, "hello tailscale\n\n", 17, sig, 64) && !checks(d, file, 15, sig, 64) && !checks(d, "", 0, sig, 64), "another file, longer, shorter, empty");
+	ok(!checks(d, "hello tailscale\n\n", 17, sig, 64) && !checks(d, file, 15, sig, 64) && !checks(d, "", 0, sig, 64),
+		"another file, longer, shorter, empty");
 	ok(!checks(d, file, 16, (unsigned char[64]){0}, 64), "A5: all zero");
 	sign_message(other, file, 16, 17, 0);
 	ok(!checks(d, file, 16, other, 64), "a length off by one");
@@ -156,7 +158,8 @@ static void test_versions(void)
 	ok(release_is_version("1.102.5") && release_is_version("0.0.0") && !release_is_version("1.2") && !release_is_version("1.2.3.4") &&
 		!release_is_version("01.2.3") && !release_is_version("1.2.3 ") && !release_is_version("1.2.1234567890") && !release_is_version("") &&
 		!release_is_version("1..2") && !release_is_version("../1.2.3"), "what a version is");
-	ok(release_parts("1.102.5", &major, &minor) == 0 && major == 1 && minor == 102 && release_parts("x", &major, &minor) < 0 && !minor, "its parts");
+	ok(release_parts("1.102.5", &major, &minor) == 0 && major == 1 && minor == 102 && release_parts("x", &major, &minor) < 0 &&
+		!minor, "its parts");
 	struct why why;
 	ok(release_check_downgrade("1.2.2", "1.2.3", "which is installed", &why) < 0 && why.reason == R_DOWNGRADE &&
 		release_check_downgrade("1.2.3", "1.2.3", "", &why) == 0 && release_check_downgrade("1.2.3", NULL, "", &why) == 0, "A3: no downgrade");

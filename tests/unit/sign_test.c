@@ -63,7 +63,8 @@ static void test_lengths(void)
 		}
 	ok(!bad, "any length gives the same in pieces as at once");
 	/* SHA-256 and BLAKE2s of 5000 bytes, by hashlib */
-	ok(digest_is(DIGEST_SHA256, big, sizeof big, "b5eaa690b0bc3b91b693d582ba42e0a4c5eabd8d8d5b3d7bd0e8e602ec950c06") && digest_is(DIGEST_BLAKE2S, big, sizeof big, "a3b11a3a7728c8f0e0e527744799aeb0c58f40694740ffaa10e58b8d375b8967"),
+	ok(digest_is(DIGEST_SHA256, big, sizeof big, "b5eaa690b0bc3b91b693d582ba42e0a4c5eabd8d8d5b3d7bd0e8e602ec950c06") &&
+		digest_is(DIGEST_BLAKE2S, big, sizeof big, "a3b11a3a7728c8f0e0e527744799aeb0c58f40694740ffaa10e58b8d375b8967"),
 		"5000 bytes, as others have it");
 }
 
@@ -129,7 +130,8 @@ static void test_seal(void)
 	struct seal *s = seal_new(10);
 	unsigned char sum[DIGEST_MAX];
 	ok(seal_add(s, "hello ", 6) == 0 && seal_add(s, "world", 5) < 0 && seal_add(s, "worl", 4) == 0 && seal_size(s) == 10, "seal: its maximum");
-	ok(!seal_trusted(s) && !seal_trust_digest(s, DIGEST_SHA256, (unsigned char[32]){0}) && !seal_trusted(s), "seal: a wrong digest changes nothing");
+	ok(!seal_trusted(s) && !seal_trust_digest(s, DIGEST_SHA256, (unsigned char[32]){0}) && !seal_trusted(s),
+		"seal: a wrong digest changes nothing");
 	digest_of(DIGEST_SHA256, "hello worl", 10, sum);
 	ok(seal_trust_digest(s, DIGEST_SHA256, sum) && seal_trusted(s) && seal_add(s, "", 0) < 0, "seal: the right one seals it");
 	fflush(stdout);

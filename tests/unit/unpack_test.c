@@ -118,9 +118,11 @@ static void test_write(const char *path, int dir)
 	ok(fstatat(dir, "tailscaled", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mode == (S_IFREG | 0755) && st.st_size == sizeof elf,
 		"A7: as 0755, whatever the archive and umask say");
 	ok(c.newest == 1700000000 && c.tailscaled_size == sizeof elf && !strcmp(c.stamp, "1.90.1-t012345678-g012345678"), "what it is");
-	ok(unpacked(&b, dir, CONTENTS_TAILSCALED, &c, &why) < 0 && fstatat(dir, "tailscaled", &st, 0) == 0, "A9: what is there already is not written over");
+	ok(unpacked(&b, dir, CONTENTS_TAILSCALED, &c, &why) < 0 && fstatat(dir, "tailscaled", &st, 0) == 0,
+		"A9: what is there already is not written over");
 	ok(unlinkat(dir, "tailscaled", 0) == 0 && unlinkat(dir, "tailscale", 0) == 0 && symlinkat("elsewhere", dir, "tailscaled") == 0 &&
-		unpacked(&b, dir, CONTENTS_TAILSCALED, &c, &why) < 0 && faccessat(dir, "elsewhere", F_OK, 0) < 0, "A9: a link in its place is not followed");
+		unpacked(&b, dir, CONTENTS_TAILSCALED, &c, &why) < 0 && faccessat(dir, "elsewhere", F_OK, 0) < 0,
+		"A9: a link in its place is not followed");
 	unlinkat(dir, "tailscaled", 0);
 	umask(077);
 	ok(unpacked(&b, dir, CONTENTS_TAILSCALED, &c, &why) == 0 && files(path) == 1 && fstatat(dir, "tailscaled", &st, 0) == 0 &&
@@ -137,7 +139,8 @@ static void test_failing(const char *path, int dir)
 	struct why why;
 	tar(&b, "tailscale_1.90.1_amd64", 10);
 	end(&b);
-	ok(unpacked(&b, dir, 3, &c, &why) < 0 && why.reason == R_WRONG_FILE && !files(path), "the second program is none: the first is gone again");
+	ok(unpacked(&b, dir, 3, &c, &why) < 0 && why.reason == R_WRONG_FILE && !files(path),
+		"the second program is none: the first is gone again");
 	buf_free(&b);
 	tar(&b, "tailscale_1.90.1_amd64", sizeof elf);
 	ok(unpacked(&b, dir, 3, &c, &why) < 0 && why.reason == R_BAD_ARCHIVE && !files(path), "no end: nothing is left");
@@ -195,7 +198,8 @@ static void test_stamps(int dir)
 static void test_names(void)
 {
 	char version[32], arch[16];
-	ok(contents_name("tailscale_1.90.1_amd64", version, arch) == 0 && !strcmp(version, "1.90.1") && !strcmp(arch, "amd64"), "a release's name");
+	ok(contents_name("tailscale_1.90.1_amd64", version, arch) == 0 && !strcmp(version, "1.90.1") && !strcmp(arch, "amd64"),
+		"a release's name");
 	ok(contents_name("tailscale_1.90.1_vax", version, arch) < 0 && contents_name("tailscale_1.90_amd64", version, arch) < 0 &&
 		contents_name("tailscale", version, arch) < 0 && contents_name("", version, arch) < 0, "what is none");
 	ok(ustar_name_ok("a/b.c") && !ustar_name_ok("") && !ustar_name_ok("/a") && !ustar_name_ok("a/") && !ustar_name_ok("a//b") &&
