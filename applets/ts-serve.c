@@ -560,6 +560,11 @@ static int name_denied(const struct pub *u, struct why *why)
 {
 	if (!strstr(why->msg, "must be root"))
 		return not_operator(u, why);
+	if (*u->map.target != '/' && !str_starts(u->map.target, "unix:")) {
+		why_set(why, R_API_DENIED, "a directory or unix socket is published, so tailscaled lets only root change anything, "
+			"or an operator who may run sudo tailscale");
+		return why_hint(why, "sudo ts-serve %s", u->typed);
+	}
 	why_set(why, R_API_DENIED, "%.200s: tailscaled serves files and unix sockets only for root, or an operator who may run "
 		"sudo tailscale", u->map.target);
 	if (u->node.is_ws)

@@ -8,6 +8,8 @@
 
 #define SHADOW "127.0.0.1:1"
 
+enum { MEMBERS = 4096 };
+
 static const char *const kinds[] = {"https", "http", "tcp", "tls-tcp"};
 
 const char *mapping_kind(enum map_kind kind)
@@ -41,10 +43,10 @@ static int unknown_shape(struct why *why)
 	return why_set(why, R_API_ERROR, "serve-config: tailscaled's document has an unknown shape");
 }
 
-/* Every member that we look into has to be an object, or not there. */
+/* Every member that we look into has to be an object, or not there; nobody has thousands of ports. */
 static int is_object(const struct json *j, int v)
 {
-	return json_is_null(j, v) || json_kind(j, v) == JSON_OBJ;
+	return json_is_null(j, v) || (json_kind(j, v) == JSON_OBJ && json_count(j, v) <= MEMBERS);
 }
 
 /* tailscaled says null when nothing is configured. */
@@ -103,28 +105,39 @@ static void read_target(const struct json *j, int handler, struct mapping *m)
 			cut_text(j, json_get(j, handler, fields[i][0]), fields[i][1], m->target, sizeof m->target);
 }
 
+/* In the one way that tailscaled writes it. */
+static int port_of(const char *digits)
+{
+	long long n;
+	return *digits < '1' || *digits > '9' || str_num(digits, 1, 65535, &n) < 0 ? -1 : (int)n;
+}
+
 static int read_port(const struct json *j, int key, int *port)
 {
 	char digits[8];
-	long long n;
-	if (json_str(j, key, digits, sizeof digits) <= 0 || str_num(digits, 1, 65535, &n) < 0)
+	if (json_str(j, key, digits, sizeof digits) <= 0)
 		return -1;
-	*port = n;
-	return 0;
+	*port = port_of(digits);
+	return *port < 0 ? -1 : 0;
+}
+
+/* Of a key given twice only the last one counts, as in json_get; null is nothing. */
+static int counts(const struct json *j, int obj, const struct json_iter *i)
+{
+	char key[MAP_PATH + MAP_HOST];
+	return json_str(j, i->key, key, sizeof key) >= 0 && json_get(j, obj, key) == i->value;
 }
 
 /* "HOST:PORT", a key of Web. */
 static int read_web_key(const struct json *j, int key, char host[static MAP_HOST], int *port)
 {
 	char text[MAP_HOST + 8];
-	long long n;
 	if (json_str(j, key, text, sizeof text) <= 0)
 		return -1;
 	char *colon = strrchr(text, ':');
-	if (!colon || str_num(colon + 1, 1, 65535, &n) < 0)
+	if (!colon || (*port = port_of(colon + 1)) < 0)
 		return -1;
 	*colon = 0;
-	*port = n;
 	return str_copy(host, MAP_HOST, text) < 0 ? -1 : 0;
 }
 
@@ -132,15 +145,18 @@ struct walk { int (*fn)(const struct mapping *, void *); void *ctx; int funnel; 
 
 static int walk_web(const struct json *j, int root, struct mapping *m, const struct walk *w)
 {
-	int rc = 0, found = 0;
-	for (struct json_iter i = json_each(j, json_get(j, root, "Web")); !rc && json_next(&i); ) {
+	int rc = 0, found = 0, web = json_get(j, root, "Web");
+	for (struct json_iter i = json_each(j, web); !rc && json_next(&i); ) {
 		int port;
-		if (read_web_key(j, i.key, m->host, &port) < 0 || port != m->port)
+		if (read_web_key(j, i.key, m->host, &port) < 0 || port != m->port || !counts(j, web, &i))
 			continue;
 		char key[MAP_HOST + 8];
 		str_fmt(key, sizeof key, "%s:%d", m->host, port);
 		m->is_funnel = truth(j, w->funnel, key);
-		for (struct json_iter h = json_each(j, json_get(j, i.value, "Handlers")); !rc && json_next(&h); ) {
+		int handlers = json_get(j, i.value, "Handlers");
+		for (struct json_iter h = json_each(j, handlers); !rc && json_next(&h); ) {
+			if (!counts(j, handlers, &h))
+				continue;
 			cut_text(j, h.key, "", m->path, sizeof m->path);
 			read_target(j, h.value, m);
 			found = 1;
@@ -156,11 +172,11 @@ static int walk_web(const struct json *j, int root, struct mapping *m, const str
 static int walk_root(const struct json *j, int root, int is_foreground, const struct walk *w)
 {
 	static struct mapping m;
-	int rc = 0;
-	for (struct json_iter i = json_each(j, json_get(j, root, "TCP")); !rc && json_next(&i); ) {
+	int rc = 0, tcp = json_get(j, root, "TCP");
+	for (struct json_iter i = json_each(j, tcp); !rc && json_next(&i); ) {
 		memset(&m, 0, sizeof m);
 		m.is_foreground = is_foreground;
-		if (read_port(j, i.key, &m.port) < 0)
+		if (read_port(j, i.key, &m.port) < 0 || !counts(j, tcp, &i))
 			continue;
 		m.kind = kind_of(j, i.value);
 		if (mapping_is_web(m.kind)) {
