@@ -2,6 +2,7 @@
  *
  * usage: stopwatch [-1] [-r RUNS] [-p COUNT] CMD [ARG]...
  *
+ * -c        the processor time of the command, not how long it took
  * -1        until the first byte of its stdout
  * -r RUNS   that many, one after the other; the time is of one
  * -p COUNT  that many at once, until the last has ended; "%" in an argument is the number of each
@@ -23,6 +24,7 @@ extern char **environ;
 
 static int failed, silent[2];
 static long peak_kib;
+static double cpu_us;
 
 static double now_us(void)
 {
@@ -60,6 +62,7 @@ static void reap(void)
 	if (wait4(-1, &status, 0, &use) < 0)
 		exit(1);
 	failed |= !WIFEXITED(status) || WEXITSTATUS(status);
+	cpu_us += (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1e6 + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
 	if (use.ru_maxrss > peak_kib)
 		peak_kib = use.ru_maxrss;
 }
@@ -84,11 +87,12 @@ static double first_byte(char **argv)
 
 int main(int argc, char **argv)
 {
-	int runs = 1, count = 1, byte = 0, null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int runs = 1, count = 1, byte = 0, cpu = 0, null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	double us;
-	for (int c; (c = getopt(argc, argv, "+1r:p:")) != -1; )
+	for (int c; (c = getopt(argc, argv, "+1cr:p:")) != -1; )
 		switch (c) {
 		case '1': byte = 1; break;
+		case 'c': cpu = 1; break;
 		case 'r': runs = atoi(optarg); break;
 		case 'p': count = atoi(optarg); break;
 		default: return 2;
@@ -108,6 +112,6 @@ int main(int argc, char **argv)
 		}
 		us = (now_us() - began) / runs;
 	}
-	printf("%.0f\t%ld\n", us, peak_kib);
+	printf("%.0f\t%ld\n", cpu ? cpu_us / runs : us, peak_kib);
 	return failed;
 }
