@@ -1,4 +1,4 @@
-/* ts-reach - say what this box can reach, what blocks it and where, and which domains to ask for
+/* ts-reach - say what this box can reach, what blocks it and where, and what to ask for
  *
  * usage: ts-reach [-0ajq] [-t DUR] [--install] [--run] [--login-server URL] [--ca FILE] [HOST:PORT | URL]...
  *

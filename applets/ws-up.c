@@ -25,6 +25,7 @@
  * --ssh  turn Tailscale SSH on; needs -i all and goes without confinement
  * --logs  let tailscaled upload its log to Tailscale
  * --optional  with CMD: run it even if there is no key, or the config says enabled: false
+ * --ca FILE  also trust the CA certificates in FILE (PEM): control's, or those of a proxy that opens TLS; tailscaled gets it too
  * --api SRC  API credential: removes a dead node of ours that still has the name
  * -j, --json  print a JSON line
  * -q, --quiet  print nothing but errors
@@ -210,6 +211,7 @@ static void options(struct up *u, char **argv, const char **name)
 		case OPT_SSH: u->spec.ssh = 1; u->told |= TOLD_SSH; break;
 		case OPT_LOGS: u->spec.logs = 1; u->told |= TOLD_LOGS; break;
 		case OPT_OPTIONAL: u->optional = 1; break;
+		case OPT_CA: setenv("TS_CA_FILE", o.val, 1); break;	/* it stands before all others */
 		case OPT_API: u->api_src = o.val; break;
 		}
 	refuse_literal(u->key_src);

@@ -4,6 +4,7 @@
 #include "confine.h"
 #include "file.h"
 #include "http.h"
+#include "probe.h"
 #include "release.h"
 #include "secret.h"
 #include "str.h"
@@ -19,11 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ENVS = 64, LOG_MAX = 4 << 20, LOG_KEEP = 1 << 20, TERM_MS = 8000 };
+enum { ENVS = 64, LOG_MAX = 4 << 20, LOG_KEEP = 1 << 20, TERM_MS = 8000, PROBE_MS = 3000 };
 
 /* ---- environment ---- */
 
@@ -49,16 +51,9 @@ static const char *first_of(const char *a, const char *b)
 	return v && *v ? v : NULL;
 }
 
-/* As Go has it: this machine itself is never asked through a proxy. */
 const char *daemon_proxy(const char *url)
 {
-	const char *host = strstr(url, "://");
-	host = host ? host + 3 : url;
-	size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
-	struct slice name = {host, n};
-	if (slice_eq(name, "localhost") || slice_eq(name, "[::1]") || (str_starts(host, "127.") && strspn(host, "0123456789.") == n))
-		return NULL;
-	return http_proxy(url);
+	return probe_proxy(url);
 }
 
 static int is_secret_name(const char *name)
@@ -104,7 +99,23 @@ static int only_loopback(void)
 	return only;
 }
 
-static int build_env(struct env *e, const struct ws *ws, const char *node, struct why *why)
+/* Was it built with DERP over WebSocket? Go leaves the build's tags in a program; stock ones have not this one. */
+static int has_websocket(const char *tailscaled)
+{
+	static const char tag[] = "ts_debug_websockets";
+	struct stat st;
+	int found = 0, fd = open(tailscaled, O_RDONLY | O_CLOEXEC);
+	void *p = fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0 ? MAP_FAILED : mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p != MAP_FAILED) {
+		found = memmem(p, st.st_size, tag, sizeof tag - 1) != NULL;
+		munmap(p, st.st_size);
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+static int build_env(struct env *e, const struct ws *ws, const char *tailscaled, const char *node, struct why *why)
 {
 	const char *proxy = first_of("HTTPS_PROXY", "https_proxy"), *plain = first_of("HTTP_PROXY", "http_proxy");
 	const char *all = first_of("ALL_PROXY", "all_proxy");
@@ -122,8 +133,15 @@ static int build_env(struct env *e, const struct ws *ws, const char *node, struc
 	env_add(e, "HTTPS_PROXY", proxy ? proxy : all);
 	env_add(e, "HTTP_PROXY", plain ? plain : all);
 	env_add(e, "NO_PROXY", first_of("NO_PROXY", "no_proxy"));
-	if (first_of("SSL_CERT_FILE", "CURL_CA_BUNDLE") || first_of("NIX_SSL_CERT_FILE", "TS_CA_FILE"))
-		env_add(e, "SSL_CERT_FILE", http_ca_file(NULL, &ignored));
+	if ((proxy || all) && has_websocket(tailscaled) && probe_derp_upgrade(ws->spec.control, clock_ms() + PROBE_MS))
+		env_add(e, "TS_DEBUG_DERP_WS_CLIENT", "1");
+	if (first_of("SSL_CERT_FILE", "CURL_CA_BUNDLE") || first_of("NIX_SSL_CERT_FILE", "TS_CA_FILE")
+		|| first_of("REQUESTS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")) {
+		const char *ca = http_ca_file(NULL, &ignored);
+		char *path = ca ? realpath(ca, NULL) : NULL;	/* it works in a directory of its own */
+		env_add(e, "SSL_CERT_FILE", path);
+		free(path);
+	}
 	/* self-hosted runners end what a job left behind by these */
 	env_add(e, "RUNNER_TRACKING_ID", getenv("RUNNER_TRACKING_ID"));
 	env_add(e, "BUILD_ID", getenv("BUILD_ID"));
@@ -426,7 +444,7 @@ static int spawn(struct ws *ws, const char *tailscaled, const char *node, const 
 		argv[n++] = http;
 	}
 	argv[n] = NULL;
-	if (build_env(&env, ws, node, why) < 0) {
+	if (build_env(&env, ws, tailscaled, node, why) < 0) {
 		env_free(&env);
 		return -1;
 	}
