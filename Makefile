@@ -15,6 +15,7 @@
 #   make SYSROOT= CC=gcc DEPS_LIBS=...   with the libraries of this machine
 
 include config.mk
+comma := ,
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += -rR
@@ -45,7 +46,7 @@ ifeq ($(ARCH),asan)
 OPTIMIZE = -O1
 else
 OPTIMIZE = -Os -D_FORTIFY_SOURCE=2
-LINK = -Wl,--build-id=none -Wl,-z,stack-size=1048576
+LINK = -Wl,--build-id=none -Wl,-z,stack-size=1048576 $(if $(filter x86_64,$(ARCH)),-Wl$(comma)-z$(comma)pack-relative-relocs)
 endif
 # The same input gives the same bytes in any folder: no absolute path, no date, no build id.
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \

@@ -27,6 +27,7 @@
 #include "opt.h"
 #include "rec.h"
 #include "str.h"
+#include "unpack.h"
 #include "opts/moorbox.h"
 #include "box.h"
 #include "versions.h"
@@ -55,7 +56,8 @@ enum { APPLETS = sizeof applets / sizeof *applets - 1 };
 
 static const struct applet box = { .name = "moorbox", .sentence = BOX_SENTENCE, .help = box_help };
 
-extern const char licenses_text[];	/* gen/licenses.c */
+extern const unsigned char licenses_gz[];	/* gen/licenses.c */
+extern const unsigned long licenses_gz_len;
 
 static int by_name(const void *name, const void *row)
 {
@@ -83,6 +85,13 @@ static const struct applet *find_or_die(const char *name)
 	else
 		hint("moorbox lists the applets");
 	die(R_USAGE, "%s: no such applet", name);
+}
+
+static void show_licenses(void)
+{
+	size_t len;
+	char *text = unpack_own(licenses_gz, licenses_gz_len, &len);
+	fwrite(text, 1, len, stdout);
 }
 
 static void show_version(void)
@@ -248,7 +257,7 @@ static int box_main(char **argv)
 	}
 	opt_want(&o, 0, 0);
 	if (wants_licenses)
-		fputs(licenses_text, stdout);
+		show_licenses();
 	else
 		list(mode);
 	return EXIT_DONE;

@@ -405,3 +405,14 @@ int unpack_text(const struct seal *s, struct buf *b, size_t max, struct why *why
 	unpack_close(u);
 	return rc;
 }
+
+char *unpack_own(const unsigned char *gz, size_t n, size_t *len)
+{
+	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+	size_t size = n < 18 ? 0 : gz[n - 4] | gz[n - 3] << 8 | gz[n - 2] << 16;	/* RFC 1952: ISIZE */
+	char *text = xalloc(size + 1);
+	if (!d || libdeflate_gzip_decompress(d, gz, n, text, size, len) != LIBDEFLATE_SUCCESS)
+		abort();
+	libdeflate_free_decompressor(d);
+	return text;
+}

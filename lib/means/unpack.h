@@ -30,4 +30,7 @@ void unpack_close(struct unpack *);	/* takes NULL */
 /* A compressed text (Packages.gz, .xz, .zst) or a plain one, at most max bytes of it. 0, or -1. */
 int  unpack_text(const struct seal *, struct buf *, size_t max, struct why *);
 
+/* A gzipped text of our own, whole, NUL-ended, to be freed. A broken one ends the program: it is part of it. */
+char *unpack_own(const unsigned char *gz, size_t n, size_t *len);
+
 #endif
