@@ -2,6 +2,7 @@
 #include "api.h"
 #include "clock.h"
 #include "http.h"
+#include "hujson.h"
 #include "json.h"
 #include "key.h"
 #include "settings.h"
@@ -708,31 +709,6 @@ static int has_tag(const char (*tags)[64], int n, const char *tag)
 	return 0;
 }
 
-/* A policy may be HuJSON (headscale hands it out as it was written): comments and trailing commas become blanks. */
-static void plain_json(char *text, size_t len)
-{
-	char *comma = NULL;
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i], next = i + 1 < len ? text[i + 1] : 0;
-		if (c == '"') {
-			while (++i < len && text[i] != '"')
-				i += text[i] == '\\';
-			comma = NULL;
-		} else if (c == '/' && (next == '/' || next == '*')) {
-			const char *end = next == '/' ? memchr(text + i, '\n', len - i) : memmem(text + i + 2, len - i - 2, "*/", 2);
-			size_t stop = !end ? len : (size_t)(end - text) + (next == '*' ? 2 : 0);
-			memset(text + i, ' ', stop - i);
-			i = stop - 1;
-		} else if (c == ',')
-			comma = text + i;
-		else if (!strchr(" \t\r\n", c)) {
-			if (comma && (c == ']' || c == '}'))
-				*comma = ' ';
-			comma = NULL;
-		}
-	}
-}
-
 int api_tag(const struct api *a, const char *tag, long long deadline)
 {
 	struct call c = {
@@ -745,8 +721,8 @@ int api_tag(const struct api *a, const char *tag, long long deadline)
 	if (api_may(a, "policy_file", 0) == 0)
 		return -1;
 	if (ask(a, &c, &res, deadline, &ignored) == 0 && res.status == 200 && res.body.len) {
-		plain_json(res.body.p, res.body.len);
-		if (json_parse(&j, res.body.p, res.body.len, &ignored) == 0) {
+		/* headscale hands it out as it was written, comments and all */
+		if (hujson_plain(res.body.p, res.body.len, &ignored) == 0 && json_parse(&j, res.body.p, res.body.len, &ignored) == 0) {
 			int list = json_find(&j, json_get(&j, 0, "tagOwners"), tag);
 			found = list >= 0 ? API_TAG_FOREIGN : API_TAG_UNDEFINED;
 			for (struct json_iter i = json_each(&j, list); json_next(&i); )
@@ -969,6 +945,53 @@ int api_delete_node(const struct api *a, const char *node_id, long long deadline
 	int rc = ask(a, &c, &res, deadline, why);
 	if (!rc && res.status / 100 != 2 && res.status != 404)
 		rc = explain(a, &c, &res, why);
+	http_res_free(&res);
+	return rc;
+}
+
+/* ---- the policy ---- */
+
+int api_policy_get(const struct api *a, struct buf *out, long long deadline, struct why *why)
+{
+	struct call c = {
+		.what = "read the policy", .method = "GET", .path = "/api/v2/tailnet/-/acl", .accept = "application/hujson",
+		.scope = "policy_file:read", .again = 1,
+	};
+	struct http_res res = {0};
+	int rc = ask(a, &c, &res, deadline, why);
+	if (!rc && res.status != 200)
+		rc = explain(a, &c, &res, why);
+	else if (!rc)
+		rc = buf_add(out, buf_cstr(&res.body), res.body.len);
+	http_res_free(&res);
+	return rc;
+}
+
+int api_policy_validate(const struct api *a, const char *json, char *said, size_t size, long long deadline, struct why *why)
+{
+	struct call c = {
+		.what = "validate the policy", .method = "POST", .path = "/api/v2/tailnet/-/acl/validate", .json = json,
+		.scope = "policy_file:read", .again = 1,
+	};
+	struct http_res res = {0};
+	struct json j;
+	struct why ignored;
+	int rc = ask(a, &c, &res, deadline, why);
+	*said = 0;
+	if (!rc && res.status != 200)
+		rc = explain(a, &c, &res, why);
+	else if (!rc) {
+		/* always 200: what is wrong is in "message" */
+		rc = 1;
+		if (res.body.len && json_parse(&j, res.body.p, res.body.len, &ignored) == 0) {
+			char text[API_TEXT];
+			if (json_str(&j, json_get(&j, 0, "message"), text, sizeof text) > 0) {
+				str_escape(said, size, text, strlen(text));
+				rc = 0;
+			}
+			json_free(&j);
+		}
+	}
 	http_res_free(&res);
 	return rc;
 }

@@ -106,6 +106,12 @@ struct api_device {
 int api_devices(const struct api *, const char *query, int (*fn)(const struct api_device *, void *), void *ctx,
 	long long deadline, struct why *);
 
+/* The tailnet's policy as it was written (HuJSON where the service keeps comments). out is added to. */
+struct buf;
+int api_policy_get(const struct api *, struct buf *out, long long deadline, struct why *);
+/* Asks the service whether it would take this policy (plain JSON), without saving it: 1 yes; 0 no, its words in said; -1. */
+int api_policy_validate(const struct api *, const char *json, char *said, size_t size, long long deadline, struct why *);
+
 /* One that is not there counts as deleted. */
 int api_delete_node(const struct api *, const char *node_id, long long deadline, struct why *);
 

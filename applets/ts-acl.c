@@ -1,0 +1,247 @@
+/* ts-acl - print, and check, the policy a workspace tag needs
+ *
+ * usage: ts-acl [--ports PORTS] [--ssh] [--tests] [--owner WHO]... [--form F] [--dialect D] TAG WHO...
+ * usage: ts-acl --check [--policy FILE | --api SRC] [--ports PORTS] [--ssh] [-jq0] [-t DUR] TAG [WHO]...
+ *
+ * --ports PORTS  TCP ports that WHO may reach: 22,3000-3999 (default: all)
+ * --ssh  Tailscale SSH as well (ws-up --ssh)
+ * --tests  tests that refuse a later change which would take it away
+ * --owner WHO  who may give nodes the tag (default autogroup:admin); may be repeated
+ * --form F  grants (default) or acls, the older form
+ * --dialect D  saas (default) or headscale
+ * --check  say whether a policy has what TAG needs, instead of printing it
+ * --policy FILE  with --check: the policy in FILE (- is stdin)
+ * --api SRC  with --check: the tailnet's own, read with this credential (env:NAME, file:PATH, fd:N, -, oauth:SRC, wif:SOURCE)
+ * --login-server URL  control server, if not Tailscale's own
+ * -t, --timeout DUR  wait at most DUR for the API (default 30)
+ * -j, --json  print JSON lines
+ * -0, --null  end each record with NUL, not newline
+ * -q, --quiet  print nothing; the exit status is the answer
+ *
+ * TAG is a tag of workspaces, such as tag:ws. WHO is a user, a group (group:dev, autogroup:member), a tag or an address. What is
+ * printed is HuJSON with a reason beside each part, to be put into the policy file by hand: ts-acl changes no policy.
+ *
+ * With --check a record is printed for each question: what was asked (syntax, tag, ports, ssh, service), yes or no or unknown,
+ * about whom, and what was found. The service is asked whether it would take the policy, where it has a way to be asked
+ * (headscale has none).
+ *
+ * exit: 0 printed; everything asked is so
+ *   1  something is not so, or the policy cannot be read
+ *   2  usage
+ *   3  the API cannot be reached; try again
+ * example: ts-acl tag:ws group:dev --ports 22,3000-3999 --ssh
+ * example: ts-acl --check --api env:TS_API_TOKEN tag:ws group:dev --ports 22
+ * see: ws-up ts-keygen keygen-check
+ */
+#include "api.h"
+#include "buf.h"
+#include "clock.h"
+#include "err.h"
+#include "file.h"
+#include "opts/ts-acl.h"
+#include "policy.h"
+#include "rec.h"
+#include "settings.h"
+#include "str.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PORTS_MAX = 32, OWNERS_MAX = 16 };
+
+static struct rec out;
+static int status = EXIT_DONE;
+
+/* ---- --check ---- */
+
+static void answer(const char *what, int yes, const char *who, const char *found)
+{
+	enum reason lack = str_eq(what, "tag") ? R_TAG_UNDEFINED : str_eq(what, "service") ? R_BAD_POLICY : R_POLICY_LACKS;
+	rec_begin(&out);
+	rec_str(&out, "check", what);
+	rec_str(&out, "verdict", yes < 0 ? "unknown" : yes ? "yes" : "no");
+	rec_str(&out, "who", who);
+	rec_str(&out, "found", found && *found ? found : NULL);
+	rec_str(&out, "reason", yes ? NULL : reason_word(lack));
+	rec_end(&out);
+	if (!yes)
+		status = EXIT_NO;
+}
+
+/* Is the range lo-hi within one of those that were found ("22,3000-3999" or "*")? */
+static int port_open(const char *found, const char *port)
+{
+	char part[64];
+	long long lo, hi, from, to;
+	char *dash = strchr(port, '-');
+	if (str_copy_slice(part, sizeof part, (struct slice){port, strcspn(port, "-")}) < 0 || str_num(part, 1, 65535, &lo) < 0)
+		return 0;
+	if (!dash || str_num(dash + 1, lo, 65535, &hi) < 0)
+		hi = lo;
+	for (const char *p = found; *p; p += strcspn(p, ","), p += *p == ',') {
+		if (str_copy_slice(part, sizeof part, (struct slice){p, strcspn(p, ",")}) < 0)
+			continue;
+		char *sep = strchr(part, '-');
+		if (sep)
+			*sep = 0;
+		if (str_eq(part, "*"))
+			return 1;
+		if (str_num(part, 0, 65535, &from) == 0 && str_num(sep ? sep + 1 : part, from, 65535, &to) == 0 && from <= lo && hi <= to)
+			return 1;
+	}
+	return 0;
+}
+
+static void check_who(const struct policy *p, const char *who, const struct policy_wish *w)
+{
+	char found[2048], users[1024];
+	int again;
+	policy_ports(p, who, w->tag, found, sizeof found);
+	int open = *found != 0;
+	for (int i = 0; w->ports[i]; i++)
+		open &= port_open(found, w->ports[i]);
+	answer("ports", open, who, found);
+	if (!w->ssh)
+		return;
+	policy_ssh(p, who, w->tag, users, sizeof users, &again);
+	answer("ssh", *users && port_open(found, "22"), who, users);
+}
+
+static int read_policy(struct buf *text, const char *file, struct why *why)
+{
+	char chunk[16384];
+	if (!str_eq(file, "-"))
+		return file_read(AT_FDCWD, file, text, POLICY_MAX, why);
+	text->max = POLICY_MAX;
+	for (ssize_t n; (n = read(0, chunk, sizeof chunk)) > 0; )
+		if (buf_add(text, chunk, n) < 0)
+			return why_set(why, R_TOO_BIG, "stdin: the policy is larger than %d bytes", POLICY_MAX);
+	return 0;
+}
+
+static void check_service(const struct api *api, const struct policy *p, long long deadline)
+{
+	struct why why = {0};
+	char said[512] = "";
+	int ok = api_policy_validate(api, p->text, said, sizeof said, deadline, &why);
+	answer("service", ok, NULL, ok < 0 ? why.msg : said);
+}
+
+static int check(const struct policy_wish *w, const char *file, const char *src, const char *control, long long deadline)
+{
+	struct why why = {0};
+	struct buf text = {0};
+	struct api api;
+	struct policy p;
+	char owners[2048];
+	int rc = src ? api_open_as(&api, &(struct api_who){.src = src}, control, deadline, &why) : 0;
+	if (!rc)
+		rc = file ? read_policy(&text, file, &why) : api_policy_get(&api, &text, deadline, &why);
+	if (!rc)
+		rc = policy_read(&p, buf_cstr(&text), text.len, &why);
+	if (rc < 0)
+		die_why(&why);
+	answer("syntax", 1, NULL, NULL);
+	answer("tag", policy_owners(&p, w->tag, owners, sizeof owners), NULL, owners);
+	for (int i = 0; w->who[i]; i++)
+		check_who(&p, w->who[i], w);
+	if (src) {
+		check_service(&api, &p, deadline);
+		api_close(&api);
+	}
+	policy_free(&p);
+	if (status && !out.mode)
+		hint("ts-acl %s%s%s prints what it should have", w->tag, *w->who ? " " : "", *w->who ? *w->who : "");
+	if (status)
+		say("the policy lacks something [%s]", reason_word(R_POLICY_LACKS));
+	return status;
+}
+
+/* ---- operands ---- */
+
+static void cut_ports(char *text, const char **ports)
+{
+	int n = 0;
+	for (char *save = NULL, *p = strtok_r(text, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+		long long lo, hi;
+		char *dash = strchr(p, '-'), first[8];
+		if (n == PORTS_MAX)
+			opt_usage("--ports: more than %d", PORTS_MAX);
+		if (str_copy_slice(first, sizeof first, (struct slice){p, strcspn(p, "-")}) < 0 || str_num(first, 1, 65535, &lo) < 0
+			|| (dash && str_num(dash + 1, lo, 65535, &hi) < 0))
+			opt_usage("--ports %s: not ports such as 22,3000-3999", p);
+		ports[n++] = p;
+	}
+}
+
+int ts_acl_main(char **argv)
+{
+	static const char *ports[PORTS_MAX + 1], *owners[OWNERS_MAX + 1];
+	struct policy_wish w = {.ports = ports, .owners = owners};
+	struct why why = {0};
+	struct settings set;
+	struct buf text = {0};
+	const char *file = NULL, *src = NULL, *server = NULL;
+	char control[512];
+	long long wait = 30000;
+	int checks = 0, nowners = 0;
+	struct opt o = opt_start(argv, opts);
+	for (int c; (c = opt_next(&o)); )
+		switch (c) {
+		case OPT_PORTS: cut_ports(xstrdup(o.val), ports); break;
+		case OPT_SSH: w.ssh = 1; break;
+		case OPT_TESTS: w.tests = 1; break;
+		case OPT_OWNER:
+			if (nowners == OWNERS_MAX || !policy_is_who(o.val))
+				opt_usage("--owner %s: not a user, group or tag, or too many", o.val);
+			owners[nowners++] = o.val;
+			break;
+		case OPT_FORM:
+			if (!str_eq(o.val, "grants") && !str_eq(o.val, "acls"))
+				opt_usage("--form %s: neither grants nor acls", o.val);
+			w.acls = str_eq(o.val, "acls");
+			break;
+		case OPT_DIALECT:
+			if (!str_eq(o.val, "saas") && !str_eq(o.val, "headscale"))
+				opt_usage("--dialect %s: neither saas nor headscale", o.val);
+			w.dialect = str_eq(o.val, "headscale") ? POLICY_HEADSCALE : POLICY_SAAS;
+			break;
+		case OPT_CHECK: checks = 1; break;
+		case OPT_POLICY: file = o.val; break;
+		case OPT_API: src = o.val; break;
+		case OPT_LOGIN_SERVER: server = o.val; break;
+		case 't': wait = opt_dur(&o); break;
+		case 'j': out.mode = REC_JSON; break;
+		case '0': out.mode = REC_NUL; break;
+		case 'q': out.mode = REC_NONE; break;
+		}
+	if (o.cmd)
+		opt_usage("no command can follow");
+	opt_want(&o, checks ? 1 : 2, OPT_MANY);
+	w.tag = o.operands[0];
+	w.who = (const char *const *)o.operands + 1;
+	if (!policy_is_tag(w.tag))
+		opt_usage("%s: not a tag such as tag:ws", w.tag);
+	for (int i = 0; w.who[i]; i++)
+		if (!policy_is_who(w.who[i]))
+			opt_usage("%s: not a user, group, tag or address", w.who[i]);
+	if (!checks && (file || src))
+		opt_usage("--policy and --api go with --check");
+	if (checks && !file && !src)
+		opt_usage("--check wants --policy FILE or --api SRC");
+	if (!checks) {
+		if (policy_snippet(&text, &w, &why) < 0)
+			die_why(&why);
+		if (out.mode != REC_NONE)
+			fwrite(text.p, 1, text.len, stdout);
+		return EXIT_DONE;
+	}
+	if (settings_load(&set, &why) < 0)
+		die_why(&why);
+	secret_free(&set.key);
+	if (settings_control(server ? server : *set.login_server ? set.login_server : SETTINGS_CONTROL, control, sizeof control, &why) < 0)
+		opt_usage("%s", why.msg);
+	return check(&w, file, src, control, clock_ms() + wait);
+}

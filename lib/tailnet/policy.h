@@ -1,0 +1,50 @@
+/* policy - what a tailnet's policy file says of a tag; and the lines that it should have
+ *
+ * Sources: Tailscale's docs "Policy file" (grants, acls, ssh, tagOwners, groups), headscale's docs "Policy" for its dialect.
+ */
+#ifndef POLICY_H
+#define POLICY_H
+#include "buf.h"
+#include "err.h"
+#include "json.h"
+
+enum { POLICY_MAX = 4 << 20 };
+
+enum policy_dialect { POLICY_SAAS, POLICY_HEADSCALE };
+
+/* What the snippet is for. */
+struct policy_wish {
+	const char *tag;			/* "tag:ws" */
+	const char *const *who;			/* NULL-ended: group:dev, autogroup:member, user@example.com, tag:ci */
+	const char *const *owners;		/* NULL-ended; empty: the dialect's usual ones */
+	const char *const *ports;		/* NULL-ended: "22", "3000-3999"; empty: all */
+	int ssh, acls, tests;			/* acls: the older form instead of grants */
+	enum policy_dialect dialect;
+};
+
+/* HuJSON to be put into the policy file: a line of reason beside each part. 0, or -1: [usage] for what the dialect lacks. */
+int policy_snippet(struct buf *, const struct policy_wish *, struct why *);
+
+struct policy {
+	struct json j;
+	char *text;				/* owned */
+};
+
+/* Reads HuJSON. -1: [bad-policy] with the line, [too-big]. */
+int  policy_read(struct policy *, const char *text, size_t len, struct why *);
+void policy_free(struct policy *);
+
+/* tagOwners has it? owners joined by ',' go to dst. 1, 0. */
+int policy_owners(const struct policy *, const char *tag, char *dst, size_t size);
+
+/* Which ports of the tag may who reach: joined by ',', "*" for all, "" for none. Counted are rules whose source is who, a group that
+ * who is in, autogroup:member (for users and groups) or *; groups within groups are not a thing. */
+void policy_ports(const struct policy *, const char *who, const char *tag, char *dst, size_t size);
+
+/* May who open Tailscale SSH sessions there: users joined by ',', "" for none; *check is set when a re-login is asked. */
+void policy_ssh(const struct policy *, const char *who, const char *tag, char *dst, size_t size, int *check);
+
+int policy_is_who(const char *);	/* has the form of a source: a user, group:, tag:, autogroup:, host name or address, * */
+int policy_is_tag(const char *);	/* "tag:" and a name */
+
+#endif
