@@ -170,11 +170,11 @@ static void add_dirs(mbedtls_x509_crt *chain, const char *list)
 	free(dirs);
 }
 
-static int add_extra(mbedtls_x509_crt *chain, struct why *why)
+static int add_extra(mbedtls_x509_crt *chain, const char *base, struct why *why)
 {
 	static const char variable[] = "NODE_EXTRA_CA_CERTS";
 	const char *file = env(variable);
-	if (!file)
+	if (!file || str_eq(file, base))	/* sandboxes name one file in all variables */
 		return 0;
 	int n = add_pem(chain, file, why);
 	if (n > 0)
@@ -193,7 +193,7 @@ static int fill(mbedtls_x509_crt *chain, const char *ca, struct why *why)
 		return bad(why, variable, file, n ? "cannot be read" : "no certificate in it can be read");
 	if (!file && dirs)
 		add_dirs(chain, dirs);
-	if (add_extra(chain, why))
+	if (add_extra(chain, file, why))
 		return -1;
 	if (chain->raw.p)
 		return 0;
