@@ -477,7 +477,7 @@ static int attempt(struct pub *u, enum map_kind kind, int port, struct why *why)
 	int status;
 	m->kind = kind;
 	m->port = port;
-	str_copy(m->host, sizeof m->host, kind == MAP_TCP ? "" : u->st.dns_name);
+	str_copy(m->host, sizeof m->host, *u->st.dns_name ? u->st.dns_name : u->st.ip4);
 	if (u->cmd && !u->has_hold && serve_hold(&u->serve, port, &u->hold, tell_lost, u->deadline, why) < 0)
 		return -1;
 	u->has_hold = u->cmd != NULL;
@@ -691,8 +691,6 @@ int ts_serve_main(char **argv)
 	if (publish(&u, &why) < 0)
 		return is_local_then(why.reason) ? only_here(&u, &why) : fail(&u, &why);
 	warn_gullible(&u);
-	if (!*u.map.host)
-		str_copy(u.map.host, sizeof u.map.host, *u.st.dns_name ? u.st.dns_name : u.st.ip4);
 	mapping_url(&u.map, url, sizeof url);
 	if (!u.cmd) {
 		print(&u, url, mapping_kind(u.map.kind));

@@ -15,7 +15,7 @@ enum { MAP_HOST = 256, MAP_PATH = 512, MAP_TARGET = 4200 };
 struct mapping {
 	enum map_kind kind;
 	int port;			/* on the tailnet */
-	char host[MAP_HOST];		/* this node's name; "" for MAP_TCP */
+	char host[MAP_HOST];		/* this node's name; of MAP_TCP it is not told, and not written */
 	char path[MAP_PATH];		/* where it is mounted; "" for the TCP kinds */
 	char target[MAP_TARGET];	/* URL of a server, unix:/PATH, /DIR, text:TEXT; HOST:PORT for the TCP kinds; "" unknown */
 	int is_foreground;		/* of a session, and gone with it */

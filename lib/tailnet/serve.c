@@ -268,16 +268,31 @@ static int may_read(const struct ws *ws, const char *path)
 	return 0;
 }
 
+/* As a shell wants it, to be typed. */
+static char *quoted(const char *text, char *dst, size_t size)
+{
+	size_t n = 0;
+	if (strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/+,:@%=") == strlen(text)) {
+		str_copy(dst, size, text);
+		return dst;
+	}
+	n += str_fmt(dst, size, "'");
+	for (; *text && n + 8 < size; text++)
+		n += str_fmt(dst + n, size - n, *text == '\'' ? "'\\''" : "%c", *text);
+	str_fmt(dst + n, size - n, "'");
+	return dst;
+}
+
 static int check_inbound(const struct serve *s, const struct mapping *m, long long deadline, struct why *why)
 {
 	const struct ws *ws = &s->node->ws;
 	const char *name = s->node->name;
 	int port = backend_port(m), up = shields(s, deadline, why);
-	char ports[600], dir[MAP_TARGET + 32] = "";
+	char ports[600], word[WS_PATH], dir[WS_PATH + 32] = "";
 	if (up < 0)
 		return -1;
 	if (s->node->is_ws && *m->target == '/' && ws->run.confined && !may_read(ws, m->target))
-		str_fmt(dir, sizeof dir, "--serve-dir %s ", m->target);
+		str_fmt(dir, sizeof dir, "--serve-dir %s ", quoted(m->target, word, sizeof word));
 	if (s->node->is_ws && ws->spec.inbound == WS_IN_NONE) {
 		ports_with(&ws->spec, port ? port : m->port, ports, sizeof ports);
 		why_set(why, R_INBOUND_CLOSED, "%s: nothing comes in to this workspace", name);
@@ -365,12 +380,17 @@ static int look_conflict(const struct mapping *m, void *ctx)
 	return 1;
 }
 
-static int taken(const struct mapping *m, struct why *why)
+static int taken(const struct mapping *m, int by_session, struct why *why)
 {
 	char url[MAP_HOST + MAP_PATH + 32];
 	if (m->is_foreground)
 		return why_set(why, R_PORT_TAKEN, "port %d: a foreground session publishes there, and only its own end takes it off",
 			m->port);
+	if (by_session) {
+		why_set(why, R_PORT_TAKEN, "port %d: %s is there, and what lasts as long as a command needs a port of its own", m->port,
+			mapping_url(m, url, sizeof url));
+		return why_hint(why, "choose another --port, or: ts-serve --off %d", m->port);
+	}
 	why_set(why, R_PORT_TAKEN, "%s is published there already, and not by us: %.200s", mapping_url(m, url, sizeof url), m->target);
 	return why_hint(why, "choose another --port or --path, or overwrite it with -f");
 }
@@ -436,7 +456,7 @@ static int publish_once(const struct serve *s, const struct mapping *m, const ch
 		rc = -1;
 	int funnel = rc < 0 ? 0 : mapping_has_funnel(buf_cstr(&old), old.len, m->port, why);
 	if (!rc && c.is_found && (!force || c.found.is_foreground))
-		rc = taken(&c.found, why);
+		rc = taken(&c.found, session != NULL, why);
 	else if (!rc && funnel && !force)
 		rc = funnelled(m->port, why);
 	int was = 0, had_shadow = c.shadow;
@@ -526,7 +546,7 @@ static int withdraw_once(const struct serve *s, const struct mapping *list, int 
 	for (int i = 0; i < n && !rc; i++) {
 		int had_shadow = 0, ours = in_record(record, &list[i], &had_shadow);
 		if (!ours && !force)
-			rc = taken(&list[i], why);
+			rc = taken(&list[i], 0, why);
 		if (!rc)
 			rc = mapping_unset(&next, doc.p, doc.len, &list[i], why);
 		if (!rc && is_narrow(s) && (had_shadow || belongs(s, list[i].port))) {
