@@ -20,11 +20,13 @@
  *
  * A FILE is one of these:
  *
- *   tailscale_VERSION_ARCH.tgz  signed by Tailscale: FILE.sig, distsign.pub and distsign.pub.sig beside it
- *   tailscale_VERSION.moor      a bundle: all of that for several machines; --arch looks at one only
- *   .deb                        listed by a signed index: InRelease and Packages, Packages.gz or Packages.xz
- *   InRelease                   the index itself
- *   anything                    with FILE.minisig beside it, signed by the key of --root
+ *   tailscale_VERSION_ARCH.tgz
+ *              signed by Tailscale; .sig, distsign.pub, distsign.pub.sig beside it
+ *   tailscale_VERSION.moor
+ *              a bundle: that for several machines; --arch looks at one only
+ *   .deb       listed by a signed index: InRelease and Packages (.gz, .xz)
+ *   InRelease  the index itself
+ *   anything   with FILE.minisig beside it, signed by the key of --root
  *
  * What nobody signed is trusted if --sha256 or --lock has its bytes; a wrong signature is never made up for. Only
  * what is authentic is looked into: its folder, both programs and the version in them must be what its name
@@ -40,7 +42,7 @@
  *   reason     why it is refused, as a word
  *   why        and as a sentence
  *   chain      what vouches for it: distsign, apt, minisign, pin
- *   root       whose word that rests on: tailscale, or the file of --root or --keyring
+ *   root       whose word that is: tailscale, or the file of --root, --keyring
  *   built      date of the newest file inside
  *   stamp      long version of the programs inside, if they have one
  *
