@@ -121,7 +121,7 @@ static int delete_leased(const char *name, struct why *why)
 /* One workspace, in a process of its own. Writes what became of it: a reason word, or "". */
 static int take_down(int i, void *ctx, int out)
 {
-	char name[WS_LABEL];
+	static char name[WS_LABEL];	/* named in messages until the very end */
 	struct why why = {0};
 	struct ws ws;
 	struct api api;

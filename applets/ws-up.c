@@ -687,7 +687,7 @@ int ws_up_main(char **argv)
 	static struct up u;
 	struct why why = {0};
 	const char *name;
-	char clean[WS_LABEL];
+	static char clean[WS_LABEL];	/* named in messages until the very end */
 	secret_no_core();
 	options(&u, argv, &name);
 	names(&u, name, clean);

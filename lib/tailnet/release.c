@@ -27,12 +27,21 @@ static int usable(const char *path, char *real, int size)
 	return str_copy(real, size, full);
 }
 
+static ssize_t read_head(int fd, void *p, size_t n)
+{
+	ssize_t got;
+	do
+		got = read(fd, p, n);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
 static int check_program(const char *path, struct why *why)
 {
 	unsigned char h[20] = {0}, own[20] = {0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC), self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, h, sizeof h);
-	if (self >= 0 && read(self, own, sizeof own) < 0)
+	ssize_t n = fd < 0 ? -1 : read_head(fd, h, sizeof h);
+	if (self >= 0 && read_head(self, own, sizeof own) < 0)
 		*own = 0;
 	close(fd);
 	close(self);
