@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	for (int i = 0; i < s->nports; i++)
 		if (s->ports[i] < 1 || s->ports[i] > 65535)
 			abort();
-	if (ws_clean_name(text, name, &why) == 0 && (!*name || *name == '-' || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name)))
+	if (ws_clean_name(text, name, &why) == 0
+		&& (!*name || *name == '-' || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name)))
 		abort();
 	free(text);
 	return 0;
