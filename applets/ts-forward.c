@@ -1,4 +1,4 @@
-/* ts-forward - forward local ports to hosts on the tailnet, in the foreground, the background or for a command
+/* ts-forward - forward local ports to hosts on the tailnet
  *
  * usage: ts-forward [-bjqv] [-w WORKSPACE] [-t DUR] [[BIND:]LPORT:]HOST:PORT... [-- CMD [ARG]...]
  * usage: ts-forward [-bjqv] [-w WORKSPACE] [-t DUR] unix:PATH:HOST:PORT... [-- CMD [ARG]...]
