@@ -124,6 +124,8 @@ static int build_env(struct env *e, const struct ws *ws, const char *tailscaled,
 	env_add(e, "PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
 	env_add(e, "TS_LOGS_DIR", node);
 	env_add(e, "TS_DISABLE_TAILDROP", "1");
+	/* a netmap of yesterday would make a node that was deleted meanwhile look up */
+	env_add(e, "TS_USE_CACHED_NETMAP", "false");
 	if (!ws->spec.logs)
 		env_add(e, "TS_NO_LOGS_NO_SUPPORT", "true");
 	if (!ws->spec.ssh)
