@@ -201,6 +201,8 @@ static const char *state_of(const struct row *r)
 		return "elsewhere";
 	if (r->alive == 0)
 		return r->ws.spec.keep ? "down" : "dead";
+	if (ws_is_orphan(&r->ws))
+		return "orphan";
 	if (!r->answered)
 		return "hung";
 	const struct node_status *s = &r->st;

@@ -22,6 +22,7 @@
  * --socks ADDR:PORT  let tailscaled offer a SOCKS5 proxy there
  * --http ADDR:PORT  let tailscaled offer an HTTP proxy there
  * --tun  use a TUN device instead of userspace networking (needs root)
+ * --netns WHERE  whose ports: container:NAME (docker, podman), pid:N or the path of a network namespace; or here, the default
  * --ssh  turn Tailscale SSH on; needs -i all and goes without confinement
  * --logs  let tailscaled upload its log to Tailscale
  * --optional  with CMD: run it even if there is no key, or the config says enabled: false
@@ -37,6 +38,10 @@
  *
  * Without -i nothing comes in. -i PORTS opens just those TCP ports of 127.0.0.1, held to by Landlock; -i all opens every TCP and
  * UDP port of it, and says which are listening. tailscaled is confined: it writes below its own directory only.
+ *
+ * With --netns tailscaled joins the network namespace of a running container or process from outside; nothing is needed in its
+ * image. What listens there is open to the tailnet unless -i says otherwise. When the container was restarted, ws-up NAME again
+ * puts the workspace into it again. This takes root, or a rootless container of one's own.
  *
  * With CMD the workspace is up while CMD runs, and taken down when it ends; one that was up before is left up. CMD finds its name
  * in MOORBOX_WORKSPACE.
@@ -90,6 +95,7 @@
 #include "secret.h"
 #include "settings.h"
 #include "spec.h"
+#include "target.h"
 #include "str.h"
 #include "workspace.h"
 #include <poll.h>
@@ -116,6 +122,8 @@ struct up {
 	long long deadline;
 	struct rec out;
 
+	struct target target;		/* of spec.netns */
+	int has_target;
 	struct ws_root root;
 	struct ws ws;
 	struct daemon daemon;
@@ -208,6 +216,11 @@ static void options(struct up *u, char **argv, const char **name)
 		case OPT_SOCKS: fine(spec_address("--socks", o.val, u->spec.socks, sizeof u->spec.socks, &why), &why); u->told |= TOLD_SOCKS; break;
 		case OPT_HTTP: fine(spec_address("--http", o.val, u->spec.http, sizeof u->spec.http, &why), &why); u->told |= TOLD_HTTP; break;
 		case OPT_TUN: u->spec.tun = 1; u->told |= TOLD_TUN; break;
+		case OPT_NETNS:
+			if (str_copy(u->spec.netns, sizeof u->spec.netns, o.val) < 0)
+				opt_usage("--netns: too long");
+			u->told |= TOLD_NETNS;
+			break;
 		case OPT_SSH: u->spec.ssh = 1; u->told |= TOLD_SSH; break;
 		case OPT_LOGS: u->spec.logs = 1; u->told |= TOLD_LOGS; break;
 		case OPT_OPTIONAL: u->optional = 1; break;
@@ -332,11 +345,13 @@ static void add_listener(const char *proto, int port, void *ctx)
 	p->n++;
 }
 
-static void warn_open(void)
+static void warn_open(const struct ws *ws)
 {
 	struct open_ports p = {0};
-	inbound_listeners(add_listener, &p);
-	say("-i all: every TCP and UDP port of this machine's loopback is open to the tailnet; listening now: %s", p.n ? p.text : "none");
+	const char *where = ws->spec.netns;
+	inbound_listeners(*where ? ws->run.daemon.pid : 0, add_listener, &p);
+	say("-i all: every TCP and UDP port of %s's loopback is open to the tailnet; listening now: %s", *where ? where : "this machine",
+		p.n ? p.text : "none");
 }
 
 /* ---- up ---- */
@@ -411,7 +426,7 @@ static int finish(struct up *u, struct why *why)
 	if (ws_save_run(ws, why) < 0 || ws_lease_settle(&u->lease, why) < 0 || wait_ready(u, why) < 0)
 		return -1;
 	if (ws->spec.inbound == WS_IN_ALL)
-		warn_open();
+		warn_open(ws);
 	return 0;
 }
 
@@ -504,7 +519,7 @@ static int fresh(struct up *u, struct why *why)
 	if (!rc)
 		rc = ws_save_spec(ws, why);
 	if (!rc)
-		rc = daemon_start(&u->root, ws, u->needs, u->nneeds, &u->daemon, &u->st, u->deadline, why);
+		rc = daemon_start(&u->root, ws, u->has_target ? &u->target : NULL, u->needs, u->nneeds, &u->daemon, &u->st, u->deadline, why);
 	if (!rc) {
 		verbose("tailscaled %s runs, pid %d%s", ws->run.version, ws->run.daemon.pid, ws->run.confined ? ", confined" : "");
 		rc = join(u, key.p, 0, why);
@@ -585,6 +600,10 @@ static int resume(struct up *u, struct why *why)
 	if (localapi_status(&u->daemon.api, &u->st, clock_left(u->deadline) > 3000 ? clock_ms() + 3000 : u->deadline, why) < 0)
 		return u->restart || ws->run.phase != WS_UP || is_ending(u, why) ? 1 : -1;
 	const char *option = spec_differs(&u->spec, &ws->spec);
+	if (ws_is_orphan(ws)) {
+		verbose("its network namespace is gone");
+		return 1;
+	}
 	if (u->restart && option)
 		return 1;
 	if (option && ws->run.phase == WS_UP) {
@@ -609,19 +628,45 @@ static int resume(struct up *u, struct why *why)
 	return rc;
 }
 
+/* Whose network namespace; our own is none. */
+static int find_target(struct up *u, const char *name, struct why *why)
+{
+	int rc = target_open(u->spec.netns, name, &u->target, u->deadline, why);
+	if (rc == 1 && !(u->told & TOLD_NETNS))
+		return why_set(why, R_NO_NETNS, "%s: is in this machine's own network namespace now", u->spec.netns);
+	if (rc == 1)
+		*u->spec.netns = 0;
+	u->has_target = rc == 0;
+	return rc < 0 ? -1 : 0;
+}
+
+/* Before a daemon is started, and before one that runs is ended for it. */
+static int prepare_target(struct up *u, const char *name, struct why *why)
+{
+	if (!*u->spec.netns)
+		return 0;
+	if (target_check_reach(u->spec.control, daemon_proxy(u->spec.control), why) < 0)
+		return -1;
+	return u->has_target ? 0 : find_target(u, name, why);
+}
+
 static int bring_up(struct up *u, const char *name, struct why *why)
 {
+	if (*u->spec.netns && find_target(u, name, why) < 0)
+		return -1;
+	if (*u->spec.netns && !(u->told & TOLD_INBOUND))
+		u->spec.inbound = WS_IN_ALL;	/* that is the point of it */
 	if (ws_root_open(&u->root, why) < 0)
 		return -1;
 	if (ws_open(&u->root, name, WS_CREATE | WS_LOCK, u->deadline, &u->ws, why) < 0)
 		return -1;
+	struct why ignored;
 	int alive = ws_alive(&u->ws);
 	if (alive < 0)
 		return why_set(why, R_ELSEWHERE, "belongs to another machine (%s) that shares this directory", u->ws.run.machine);
 	if (u->ws.has_spec && (alive || u->ws.spec.keep))
 		spec_inherit(&u->spec, &u->ws.spec, u->told);
 	if (spec_check(&u->spec, why) < 0) {
-		struct why ignored;
 		if (!u->ws.has_spec)
 			ws_forget(&u->root, &u->ws, &ignored);
 		return -1;
@@ -629,6 +674,11 @@ static int bring_up(struct up *u, const char *name, struct why *why)
 	int rc = alive ? resume(u, why) : 1;
 	if (rc == 1) {
 		u->found_up = 0;
+		if (prepare_target(u, name, why) < 0) {
+			if (!alive && !u->ws.has_spec)
+				ws_forget(&u->root, &u->ws, &ignored);
+			return -1;
+		}
 		/* a node left behind there shows as [name-held], if it does */
 		if (alive && tidy(u, !u->ws.spec.keep || !u->spec.keep, why) < 0 && why->reason != R_LEFT_BEHIND)
 			return -1;

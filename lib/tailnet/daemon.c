@@ -130,7 +130,7 @@ static int build_env(struct env *e, const struct ws *ws, const char *tailscaled,
 		env_add(e, "TS_NO_LOGS_NO_SUPPORT", "true");
 	if (!ws->spec.ssh)
 		env_add(e, "TS_DISABLE_SSH_SERVER", "1");
-	if (only_loopback())
+	if (!*ws->spec.netns && only_loopback())
 		env_add(e, "TS_ASSUME_NETWORK_UP_FOR_TEST", "1");
 	env_add(e, "HTTPS_PROXY", proxy ? proxy : all);
 	env_add(e, "HTTP_PROXY", plain ? plain : all);
@@ -158,6 +158,7 @@ static const char *const readable[] = {
 };
 
 struct limits {
+	struct target *where;		/* NULL: our own network namespace */
 	struct confine_spec spec;
 	struct confined held;
 	const char *write[4], *read[32];
@@ -187,6 +188,10 @@ static int prepare_limits(struct limits *l, const struct ws *ws, const char *tai
 	const char *ca = http_ca_file(NULL, &ignored);
 	if (ca)
 		l->read[nread++] = ca;
+	if (l->where && *l->where->ns.resolv)
+		l->read[nread++] = l->where->ns.resolv;
+	if (l->where && *l->where->ns.hosts)
+		l->read[nread++] = l->where->ns.hosts;
 	for (int i = 0; i < s->nserve_dirs; i++)
 		l->read[nread++] = s->serve_dirs[i];
 	if (s->inbound == WS_IN_PORTS) {
@@ -408,13 +413,27 @@ static void fill_run(struct ws *ws, const struct proc_child *child, const char *
 	r->daemon = child->id;
 	r->phase = WS_SPAWNED;
 	proc_machine(r->machine);
-	r->netns = proc_netns(0);
+	r->netns = l->where ? l->where->ns.inode : proc_netns(0);
+	if (l->where)
+		r->anchor = l->where->anchor;
 	str_copy(r->tailscaled, sizeof r->tailscaled, tailscaled);
 	str_copy(r->socket, sizeof r->socket, sock);
 	str_copy(r->inbound, sizeof r->inbound,
 		ws->spec.inbound == WS_IN_ALL ? "open" : ws->spec.inbound == WS_IN_NONE ? "closed" : "landlock");
 	r->confined = l->held.files;
 	r->since = time(NULL);
+}
+
+static int enter(void *limits)
+{
+	struct limits *l = limits;
+	int rc = l->where ? netns_enter(&l->where->ns) : 0;
+	return rc ? rc : confine_enter(&l->held);
+}
+
+static int enter_failed(int code, struct why *why)
+{
+	return netns_is_failure(code) ? netns_failed(code, why) : confine_failed(code, why);
 }
 
 static int spawn(struct ws *ws, const char *tailscaled, const char *node, const char *sock, struct limits *l, struct permit *permit,
@@ -454,9 +473,9 @@ static int spawn(struct ws *ws, const char *tailscaled, const char *node, const 
 	p.cwd = ws->dir;
 	p.out = p.err = log;
 	p.session = 1;
-	p.enter = confine_enter;
-	p.failed = confine_failed;
-	p.ctx = &l->held;
+	p.enter = enter;
+	p.failed = enter_failed;
+	p.ctx = l;
 	p.not_program = R_BAD_TAILSCALED;
 	int rc = proc_spawn(&p, child, why);
 	if (!rc && l->spec.bind_v4_notify && permit_start(permit, &l->held, why) < 0) {
@@ -521,16 +540,18 @@ int daemon_check_shared(const struct ws_root *root, const struct ws *ws, struct 
 	return why_set(why, R_ENV_SHARED, "workspace %s is up with the same host name, TS_STATE_DIR or TS_SOCKET", s.other);
 }
 
-int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d, struct node_status *st,
-	long long deadline, struct why *why)
+int daemon_start(const struct ws_root *root, struct ws *ws, struct target *where, const int *needs, int n, struct daemon *d,
+	struct node_status *st, long long deadline, struct why *why)
 {
 	char tailscaled[WS_PATH], node[WS_PATH];
 	struct ws_socket sock;
-	struct limits l = {0};
+	struct limits l = {.where = where};
 	struct permit permit = {.listener = -1};
 	struct proc_child child = {.pidfd = -1};
 	int watch = -1, rc = -1;
 	*d = (struct daemon){.pidfd = -1};
+	if (where && target_prepare(where, root, ws, why) < 0)
+		return -1;
 	if (daemon_check_shared(root, ws, why) < 0 || release_tailscaled(tailscaled, sizeof tailscaled, why) < 0
 		|| ws_node_dir(root, ws, 1, node, why) < 0 || set_api(root, ws, 1, d, &sock, why) < 0
 		|| prepare_limits(&l, ws, tailscaled, node, sock.dir, needs, n, why) < 0)
@@ -542,6 +563,8 @@ int daemon_start(const struct ws_root *root, struct ws *ws, const int *needs, in
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (spawn(ws, tailscaled, node, sock.path, &l, &permit, &child, log, why) < 0) {
 		name_choices(why);	/* seccomp is refused in the child only */
+		if (why->reason == R_NETNS_DENIED)
+			why_hint(why, "sudo ws-up --netns %s %s", where->told, ws->name);
 		goto out;
 	}
 	d->pidfd = child.pidfd;

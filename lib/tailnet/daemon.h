@@ -6,6 +6,7 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 #include "localapi.h"
+#include "target.h"
 #include "workspace.h"
 
 struct daemon {
@@ -14,12 +15,13 @@ struct daemon {
 	long long log_start;		/* offset in tailscaled.log where this run begins */
 };
 
-/* Starts it and waits until its socket takes connections. needs: TCP ports that it must reach (inbound_needs), for -i PORT.
+/* Starts it and waits until its socket takes connections. where: whose network namespace it joins; NULL: ours.
+ * needs: TCP ports that it must reach (inbound_needs), for -i PORT.
  * Fills in ws->run and saves it; *st is its first answer. -1: nothing of it is left running: [no-tailscaled],
  * [bad-tailscaled], [tailscaled-died] with its last words, [tailscaled-hung], [socket-denied], [cannot-narrow], [no-landlock],
- * [env-shared]. */
-int daemon_start(const struct ws_root *, struct ws *, const int *needs, int n, struct daemon *, struct node_status *st,
-	long long deadline, struct why *);
+ * [env-shared], [netns-denied]. */
+int daemon_start(const struct ws_root *, struct ws *, struct target *where, const int *needs, int n, struct daemon *,
+	struct node_status *st, long long deadline, struct why *);
 
 /* [env-shared] when another live workspace has the same host name, state directory or socket. */
 int daemon_check_shared(const struct ws_root *, const struct ws *, struct why *);

@@ -226,12 +226,18 @@ static void scan(const char *file, const char *proto, const char *state, void (*
 		fclose(f);
 }
 
-void inbound_listeners(void (*fn)(const char *, int, void *), void *ctx)
+void inbound_listeners(int pid, void (*fn)(const char *, int, void *), void *ctx)
 {
-	scan("/proc/net/tcp", "tcp", "0A", fn, ctx);
-	scan("/proc/net/tcp6", "tcp", "0A", fn, ctx);
-	scan("/proc/net/udp", "udp", "07", fn, ctx);
-	scan("/proc/net/udp6", "udp", "07", fn, ctx);
+	static const struct { const char *name, *proto, *state; } files[] = {
+		{"tcp", "tcp", "0A"}, {"tcp6", "tcp", "0A"}, {"udp", "udp", "07"}, {"udp6", "udp", "07"},
+	};
+	for (int i = 0; i < 4; i++) {
+		char path[48], who[16] = "self";
+		if (pid)
+			str_fmt(who, sizeof who, "%d", pid);
+		str_fmt(path, sizeof path, "/proc/%s/net/%s", who, files[i].name);
+		scan(path, files[i].proto, files[i].state, fn, ctx);
+	}
 }
 
 /* Where the socket of one line listens. */

@@ -26,8 +26,9 @@ int inbound_check_derp(const struct localapi *, const struct ws_spec *, int *see
 int inbound_open(const struct localapi *, const struct ws_spec *, const int *needs, int n, long long deadline, struct why *);
 int inbound_close(const struct localapi *, long long deadline, struct why *);	/* shields up */
 
-/* Calls fn for each socket of this network namespace that listens on 127.0.0.1 or on all addresses, as "tcp" or "udp" and port. */
-void inbound_listeners(void (*fn)(const char *proto, int port, void *), void *ctx);
+/* Calls fn for each socket in the network namespace of a process (0: ours) that listens on 127.0.0.1 or on all addresses,
+ * as "tcp" or "udp" and port. */
+void inbound_listeners(int pid, void (*fn)(const char *proto, int port, void *), void *ctx);
 
 /* Who listens on a TCP port in the network namespace of a process (0: ours)? The best answer there is: on 127.0.0.1 or all
  * addresses, else on [::1] only, else on another address only. */

@@ -41,6 +41,12 @@ int spec_check(const struct ws_spec *s, struct why *why)
 {
 	if (s->ssh && s->inbound != WS_IN_ALL)
 		return why_set(why, R_USAGE, "--ssh needs -i all: its sessions are children of tailscaled and would be confined with it");
+	if (s->ssh && *s->netns) {
+		why_set(why, R_SSH_OUTSIDE, "--ssh with --netns: its sessions would be shells on this machine, not in %s", s->netns);
+		return why_hint(why, "run an sshd there, and open its port: -i 22");
+	}
+	if (s->tun && *s->netns)
+		return why_set(why, R_USAGE, "--tun with --netns: only userspace networking goes there");
 	if (s->tun && s->inbound == WS_IN_PORTS)
 		return why_set(why, R_USAGE, "--tun with -i PORTS: the kernel delivers there, so only -i none or -i all can be held to");
 	if (s->inbound == WS_IN_ALL && (*s->socks || *s->http))
@@ -52,7 +58,10 @@ int spec_check(const struct ws_spec *s, struct why *why)
 void spec_inherit(struct ws_spec *now, const struct ws_spec *then, unsigned told)
 {
 	unsigned open = ~told;
-	if (open & TOLD_INBOUND) {
+	if (open & TOLD_NETNS)
+		memcpy(now->netns, then->netns, sizeof now->netns);
+	/* another namespace, another default */
+	if (open & TOLD_INBOUND && !*now->netns == !*then->netns) {
 		now->inbound = then->inbound;
 		now->nports = then->nports;
 		memcpy(now->ports, then->ports, sizeof now->ports);
@@ -98,6 +107,8 @@ const char *spec_differs(const struct ws_spec *now, const struct ws_spec *then)
 {
 	if (now->inbound != then->inbound || !same_list(now->ports, now->nports, then->ports, then->nports))
 		return "-i";
+	if (!str_eq(now->netns, then->netns))
+		return "--netns";
 	if (now->keep != then->keep)
 		return "--keep";
 	if (now->tun != then->tun)

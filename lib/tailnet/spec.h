@@ -6,7 +6,7 @@
 /* Options that were given. What was not is taken over from a workspace that is there already. */
 enum {
 	TOLD_INBOUND = 1, TOLD_KEEP = 2, TOLD_TUN = 4, TOLD_SSH = 8, TOLD_LOGS = 16, TOLD_SOCKS = 32, TOLD_HTTP = 64,
-	TOLD_CONTROL = 128, TOLD_TAGS = 256, TOLD_DERP = 512, TOLD_ROUTES = 1024, TOLD_ANY_NAME = 2048,
+	TOLD_CONTROL = 128, TOLD_TAGS = 256, TOLD_DERP = 512, TOLD_ROUTES = 1024, TOLD_ANY_NAME = 2048, TOLD_NETNS = 4096,
 };
 
 int spec_serve_dir(struct ws_spec *, const char *dir, struct why *);	/* adds one; [usage] */

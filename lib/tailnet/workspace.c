@@ -5,6 +5,7 @@
 #include "dial.h"
 #include "file.h"
 #include "json.h"
+#include "netns.h"
 #include "str.h"
 #include <dirent.h>
 #include <errno.h>
@@ -171,6 +172,7 @@ int ws_save_spec(struct ws *ws, struct why *why)
 	json_w_str(&b, "http", s->http);
 	json_w_str(&b, "nodeDir", s->node_dir);
 	json_w_str(&b, "socket", s->socket);
+	json_w_str(&b, "netns", s->netns);
 	json_w_arr(&b, "serveDirs");
 	for (int i = 0; i < s->nserve_dirs; i++)
 		json_w_str(&b, NULL, s->serve_dirs[i]);
@@ -196,6 +198,9 @@ int ws_save_run(struct ws *ws, struct why *why)
 	json_w_str(&b, "phase", phases[r->phase]);
 	json_w_str(&b, "machine", r->machine);
 	json_w_num(&b, "netns", r->netns);
+	str_fmt(start, sizeof start, "%llu", r->anchor.start);
+	json_w_num(&b, "anchor", r->anchor.pid);
+	json_w_str(&b, "anchorStart", start);
 	json_w_str(&b, "tailscaled", r->tailscaled);
 	json_w_str(&b, "tailscaledVersion", r->version);
 	json_w_str(&b, "nodeID", r->node_id);
@@ -243,6 +248,7 @@ static void load_spec(struct ws_spec *s, const struct json *j)
 	r_str(j, 0, "http", s->http, sizeof s->http);
 	r_str(j, 0, "nodeDir", s->node_dir, sizeof s->node_dir);
 	r_str(j, 0, "socket", s->socket, sizeof s->socket);
+	r_str(j, 0, "netns", s->netns, sizeof s->netns);
 	for (struct json_iter i = json_each(j, json_get(j, 0, "serveDirs")); json_next(&i) && s->nserve_dirs < 8; )
 		if (json_str(j, i.value, s->serve_dirs[s->nserve_dirs], WS_PATH) > 0)
 			s->nserve_dirs++;
@@ -260,6 +266,10 @@ static void load_run(struct ws_run *r, const struct json *j)
 	r->phase = str_eq(word, "up") ? WS_UP : str_eq(word, "joining") ? WS_JOINING : str_eq(word, "bound") ? WS_BOUND : WS_SPAWNED;
 	r_str(j, 0, "machine", r->machine, sizeof r->machine);
 	r->netns = (n = r_num(j, 0, "netns")) > 0 ? n : 0;
+	r->anchor.pid = r_num(j, 0, "anchor");
+	r_str(j, 0, "anchorStart", start, sizeof start);
+	r->anchor.start = strtoull(start, NULL, 10);
+	str_copy(r->anchor.boot, sizeof r->anchor.boot, r->daemon.boot);
 	r_str(j, 0, "tailscaled", r->tailscaled, sizeof r->tailscaled);
 	r_str(j, 0, "tailscaledVersion", r->version, sizeof r->version);
 	r_str(j, 0, "nodeID", r->node_id, sizeof r->node_id);
@@ -562,6 +572,15 @@ int ws_alive(const struct ws *ws)
 		return -1;
 	/* when it cannot be told, it is not forgotten: proc_end says why */
 	return proc_alive(&ws->run.daemon) != 0;
+}
+
+int ws_is_orphan(const struct ws *ws)
+{
+	if (!*ws->spec.netns || !ws->run.netns)
+		return 0;
+	if (ws->run.anchor.pid > 0)
+		return proc_alive(&ws->run.anchor) == 0;
+	return netns_inode(ws->spec.netns) != ws->run.netns;
 }
 
 /* One that was killed a moment ago may have its socket open still, until the last of its threads has ended. */

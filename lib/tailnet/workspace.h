@@ -19,7 +19,7 @@
 #include "proc.h"
 #include <pthread.h>
 
-enum { WS_LABEL = 64, WS_PORTS = 64, WS_DERPS = 16, WS_TAGS = 16, WS_PATH = 600 };
+enum { WS_LABEL = 64, WS_PORTS = 64, WS_DERPS = 16, WS_TAGS = 16, WS_PATH = 600, WS_NETNS = 300 };
 enum ws_inbound { WS_IN_NONE, WS_IN_PORTS, WS_IN_ALL };
 
 struct ws_root {
@@ -41,6 +41,7 @@ struct ws_spec {
 	char socket[WS_PATH];			/* "" is where workspace.h says */
 	char serve_dirs[8][WS_PATH];
 	int nserve_dirs;
+	char netns[WS_NETNS];			/* container:NAME, pid:N or a path, as told; "" for here */
 };
 
 /* How far the daemon was brought. After a kill -9 of ws-up the next call goes on from here. */
@@ -51,6 +52,7 @@ struct ws_run {
 	enum ws_phase phase;
 	char machine[40];
 	unsigned long long netns;
+	struct proc_id anchor;			/* whose namespace it is; pid 0: nobody's */
 	char tailscaled[WS_PATH], version[64];
 	char node_id[64], dns_name[256], ip[48];
 	char socket[WS_PATH];			/* where it was started with; "sock" is NAME/sock; "" unknown */
@@ -98,6 +100,9 @@ int ws_node_dir(const struct ws_root *, struct ws *, int create, char path[stati
 
 /* Is the daemon of the record alive? 1, 0; -1 when this is another machine's workspace. */
 int ws_alive(const struct ws *);
+
+/* Is the network namespace that its daemon was put into without its owner: container gone, path removed? No call to anybody. */
+int ws_is_orphan(const struct ws *);
 
 /* The daemon of a workspace whose run.json is broken or lost, found through its socket: sets ws->run.daemon if there is one;
  * the rest of ws->run stays empty. */
