@@ -486,7 +486,10 @@ static int attempt(struct pub *u, enum map_kind kind, int port, struct why *why)
 	long long until = clock_ms() + FETCH_MS;
 	if (!rc) {
 		rc = serve_fetch(&u->serve, m, &status, until, why);
-		verbose("%s answers %d", url, status);
+		if (rc > 0)
+			say("%s: read back, but not asked for: tailscaled %s does not let a node ask itself", url, u->st.version);
+		else if (!rc)
+			verbose("%s answers %d", url, status);
 		if (!rc && status == 403 && *m->target == '/') {
 			why_set(why, R_NO_PERMISSION, "%s: tailscaled may not read it", m->target);
 			rc = -1;
@@ -502,7 +505,7 @@ static int attempt(struct pub *u, enum map_kind kind, int port, struct why *why)
 		if (u->strict)
 			return why_set(why, R_REFUSED, "%s: answers 502", url);
 	}
-	return rc;
+	return rc < 0 ? -1 : 0;
 }
 
 /* The next step of the ladder is of use when this one failed only because of certificates. */

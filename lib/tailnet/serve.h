@@ -48,7 +48,8 @@ int serve_hold(const struct serve *, int port, struct serve_hold *, void (*tell)
 int serve_release(const struct serve *, int port, struct serve_hold *, struct why *);
 
 /* Asks the node's own address for it, through the tailnet's own way in; TLS is verified for the name. *status: of the answer;
- * 0 for the TCP kinds, where a connection is all. -1: [cert-untrusted], or why no answer came. */
+ * 0 for the TCP kinds, where a connection is all. 0: it answers; 1: this tailscaled is too old to let a node ask itself;
+ * -1: [cert-untrusted], or why no answer came. */
 int serve_fetch(const struct serve *, const struct mapping *, int *status, long long deadline, struct why *);
 
 /* Would the server at 127.0.0.1:port take anybody's word for who the visitor is? It is asked as nobody and as a user that

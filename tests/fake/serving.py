@@ -3,7 +3,8 @@
 
 A tailscaled as far as publishing goes, on DIR/sock; a dial leads to an HTTP server that answers every path. DIR/cert tells
 what asking for a certificate comes to: "CODE TEXT", "429 TEXT" with DIR/retry-after, "slow SEC", "hang". While there is
-DIR/race, every write finds that somebody else was quicker. DIR/config is Serve's configuration; posts counts the writes."""
+DIR/deaf, no dial is answered; while there is DIR/race, every write finds that somebody else was quicker. DIR/config is
+Serve's configuration; posts counts the writes; DIR/version is what it says it is."""
 import hashlib
 import http.server
 import json
@@ -86,6 +87,8 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.answer(int(word), rest.encode(), **more)
 
     def dial(self):
+        if os.path.exists(os.path.join(base, "deaf")):
+            time.sleep(60)
         self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: ts-dial\r\nConnection: upgrade\r\n\r\n")
         s = socket.create_connection(page.server_address)
         threading.Thread(target=pump, args=(s, self.connection), daemon=True).start()
@@ -98,7 +101,7 @@ class Api(http.server.BaseHTTPRequestHandler):
         config = text("config", "null").encode()
         tag = hashlib.sha256(config).hexdigest()
         if name == "status":
-            self.answer(200, json.dumps(STATUS).encode())
+            self.answer(200, json.dumps(dict(STATUS, Version=text("version", "1.102.5"))).encode())
         elif name == "prefs":
             self.answer(200, b'{"ShieldsUp":false}')
         elif name.startswith("cert/"):
