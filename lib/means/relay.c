@@ -18,6 +18,10 @@
 
 enum {
 	ROUNDS = 8,		/* chunks of one direction before the others have their turn */
+	SPLICE = 256 << 10,
+	BULK_RUN = 2, BULK_NOT = -32,	/* many small packets fill a pipe's slots with next to nothing: not for a while */
+	BULK = 16 << 10,	/* from this size on splicing costs less than copying: about half */
+	HELD_MAX = 2 << 20, SMALL = 16 << 10,	/* once so much waits in all, less is taken at once */
 	PIPE_PIECE = 4096,	/* so much can be written to a pipe that poll calls writable, and never blocks */
 	LINGER_MS = 10000,	/* for a client to read what was sent to it, after the far side has gone */
 	LOOK_MS = 10, LOOK_MAX_MS = 2000,	/* is a client that has ended one way still there? Less and less often */
@@ -33,6 +37,7 @@ struct flow {
 	int ended;		/* from has no more */
 	int broken;		/* errno: to takes no more */
 	int read_error;
+	int bulk;		/* large pieces in a row; from BULK_RUN on it is spliced, not copied */
 	int from_sock, to_sock;	/* others are not switched to non-blocking: they are shared with our caller's shell */
 	size_t piece;		/* most that is written at once; 0: no limit */
 	long long count;
@@ -46,8 +51,19 @@ static int is_sock(int fd)
 	return !fstat(fd, &st) && S_ISSOCK(st.st_mode);
 }
 
+static size_t held;		/* by all that waits */
+
+static int is_unix(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof domain;
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX;
+}
+
 static void flow_drop(struct flow *f)
 {
+	if (f->wait)
+		held -= f->len;
 	free(f->wait);
 	f->wait = NULL;
 	f->at = f->len = 0;
@@ -60,6 +76,13 @@ static void flow_keep(struct flow *f, const char *p, size_t len)
 	memcpy(f->wait, p, len);
 	f->at = 0;
 	f->len = len;
+	held += len;
+}
+
+/* What a slow reader keeps waiting is what was taken last. */
+static size_t most(size_t size)
+{
+	return held < HELD_MAX || size < SMALL ? size : SMALL;
 }
 
 /* Writes what it can; how much, or -1 when to is broken. */
@@ -85,6 +108,68 @@ static ssize_t flow_write(struct flow *f, const char *p, size_t len)
 	return (ssize_t)done;
 }
 
+/* What could not be written comes out of the pipe again, so that one serves all and is empty between steps. */
+static void flow_unsplice(struct flow *f, int pipe, size_t len)
+{
+	f->wait = xalloc(len);
+	f->at = f->len = 0;
+	while (f->len < len) {
+		ssize_t n = read(pipe, f->wait + f->len, len - f->len);
+		if (n > 0)
+			f->len += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	held += f->len;
+}
+
+/* As flow_step; -1: it has to be copied. */
+static int flow_splice(struct flow *f)
+{
+	static int through[2] = { -1, -1 }, is_refused;
+	enum { HOW = SPLICE_F_MOVE | SPLICE_F_NONBLOCK };
+	if (f->bulk < BULK_RUN || is_refused || !f->from_sock || !f->to_sock || f->broken)
+		return -1;
+	if (through[0] < 0) {
+		if (pipe2(through, O_CLOEXEC | O_NONBLOCK))
+			return -1;
+		fcntl(through[1], F_SETPIPE_SZ, SPLICE);	/* in pages: small pieces fill more of them than they are long */
+	}
+	ssize_t n = splice(f->from, NULL, through[1], NULL, most(SPLICE), HOW);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
+		is_refused = 1;
+		return -1;
+	}
+	if (n <= 0) {
+		f->ended = 1;
+		f->read_error = n < 0 ? errno : 0;
+		return 0;
+	}
+	if (n < BULK)
+		f->bulk = BULK_NOT;
+	size_t left = (size_t)n;
+	while (left) {
+		ssize_t put = splice(through[0], NULL, f->to, NULL, left, HOW);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0) {
+			int error = put < 0 ? errno : EAGAIN;
+			flow_unsplice(f, through[0], left);
+			is_refused |= error == EINVAL || error == ENOSYS;
+			if (error != EAGAIN && !is_refused) {
+				f->broken = error;
+				flow_drop(f);
+			}
+			return 0;
+		}
+		left -= (size_t)put;
+		f->count += put;
+	}
+	return 1;
+}
+
 /* 1: something was moved and there may be more; 0: it has to wait, or is over. */
 static int flow_step(struct flow *f)
 {
@@ -103,7 +188,10 @@ static int flow_step(struct flow *f)
 	}
 	if (f->ended)
 		return 0;
-	ssize_t n = f->from_sock ? recv(f->from, chunk, sizeof chunk, MSG_DONTWAIT) : read(f->from, chunk, sizeof chunk);
+	int spliced = flow_splice(f);
+	if (spliced >= 0)
+		return spliced;
+	ssize_t n = f->from_sock ? recv(f->from, chunk, most(sizeof chunk), MSG_DONTWAIT) : read(f->from, chunk, sizeof chunk);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {
@@ -113,6 +201,10 @@ static int flow_step(struct flow *f)
 	}
 	if (f->broken)
 		return f->from_sock;	/* thrown away: nobody takes it */
+	if (n < BULK)
+		f->bulk = f->bulk < 0 ? f->bulk : 0;
+	else if (f->bulk < BULK_RUN && f->bulk != INT_MIN)
+		f->bulk++;
 	ssize_t put = flow_write(f, chunk, (size_t)n);
 	if (put < 0)
 		return 0;
@@ -423,6 +515,8 @@ int relay_add(struct relay *r, int near, int far, const struct relay_early *earl
 	p->down = (struct flow){ .from = far, .to = near, .from_sock = 1, .to_sock = 1 };
 	p->flags = flags;
 	p->tag = tag;
+	if (!is_unix(near) && !is_unix(far))
+		p->up.bulk = p->down.bulk = INT_MIN;	/* between two of TCP copying is faster */
 	if (early && early->near_len)
 		flow_keep(&p->down, early->to_near, early->near_len);
 	if (early && early->far_len)

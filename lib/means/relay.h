@@ -1,6 +1,7 @@
 /* relay - joins pairs of descriptors both ways: bounded, with back-pressure, nothing lost, each end as its side allows
  *
- * Memory is held for a direction only while bytes wait in it, at most 64 KiB. Each way ends by itself where the far
+ * Memory is held for a direction only while bytes wait in it, at most 256 KiB, and 16 KiB once 2 MiB wait in all. What
+ * comes in large pieces from socket to socket is spliced. Each way ends by itself where the far
  * side can be closed one way; a LocalAPI stream can not (RELAY_NO_HALF): it stays open when the near side ends, and
  * its own end is the end of both ways. A broken connection is an end, with its errno in the count.
  *
