@@ -105,8 +105,11 @@ static int stat_of(int pid, char *state, unsigned long long *start)
 
 static int boot_of(char boot[static 40])
 {
-	if (slurp("/proc/sys/kernel/random/boot_id", boot, 40) > 0)
+	int len = slurp("/proc/sys/kernel/random/boot_id", boot, 40);
+	if (len > 0)
 		return 0;
+	if (len < 0 && errno != ENOENT && errno != EACCES && errno != EPERM)
+		return -1;	/* it has one: the other kind would never match it again */
 	static char text[65536];	/* the line comes after one for each processor */
 	if (slurp("/proc/stat", text, sizeof text) > 0) {
 		const char *p = strstr(text, "\nbtime ");
