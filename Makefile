@@ -16,6 +16,8 @@
 
 include config.mk
 comma := ,
+# make V=1 shows the whole commands
+say = $(if $(V),,@echo '  $1 $@' && )
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += -rR
@@ -64,7 +66,7 @@ moorbox: $(B)/moorbox
 	@cp $< .$@.new && mv .$@.new $@
 
 $(B)/moorbox: $(OBJ) $(B)/libmoorbox.a
-	$(CC) $(ALL_LDFLAGS) -o $@.full $^ $(DEPS_LIBS)
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@.full $^ $(DEPS_LIBS)
 	@$(if $(filter asan,$(ARCH)),cp $@.full $@,$(STRIP) -s -R .comment -o $@ $@.full)
 
 $(B)/libmoorbox.a: $(LIBOBJ)
@@ -73,11 +75,11 @@ $(B)/libmoorbox.a: $(LIBOBJ)
 
 $(B)/%.o: %.c | gen/.done
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/gen/licenses.o: $(B)/gen/licenses.c
-	$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
+	$(call say,CC)$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
 $(B)/gen/roots.o: $(B)/gen/roots.c
-	$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
+	$(call say,CC)$(CC) -c -w -o $@ $(ALL_CFLAGS) $<
 
 $(B)/main.o: $(B)/gen/versions.h
 PREREQS_aarch64 = cross
@@ -113,13 +115,13 @@ $(B)/gen/licenses.c: scripts/licenses $(LICENSES)
 
 $(T)/%_test: tests/unit/%_test.c $(B)/libmoorbox.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
 $(T)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
 build/asan/fuzz/%: tests/fuzz/%.c $(B)/libmoorbox.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libmoorbox.a $(DEPS_LIBS)
 
 unit: $(UNIT)
 fuzzers: $(FUZZ)

@@ -33,6 +33,7 @@ const char *reason_word(enum reason r)
 }
 
 /* A message in full: a trailing ':' asks for errno's text. */
+__attribute__((format(printf, 4, 0)))
 static void format(char *dst, size_t size, int err, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(dst, size, fmt, ap);

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		if ((unsigned char)*p < 0x20)
 			abort();
 	explain(&a, &c, &r.res, &why);
-	plain_json(exact, size);
+	hujson_plain(exact, size, &why);
 	if (json_parse(&r.j, exact, size, &why) == 0) {
 		key_of(&r.j, &k);
 		take_key(&k, &sum);

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		abort();
 	struct seal *s = seal_new(10);
 	seal_add(s, "hello", 5);
-	if (!apt_trust_deb(text, size, s, "x.deb", &p, &why) != seal_trusted(s))
+	if ((apt_trust_deb(text, size, s, "x.deb", &p, &why) == 0) != seal_trusted(s))
 		abort();
 	seal_free(s);
 	char *half = text + strlen(text) / 2, saved = *half;
