@@ -17,6 +17,8 @@
  * A kept one is stopped and stays registered. Many names are taken down in parallel. What is down already is no error, and no
  * names at all is nothing to do, so that `ws-ls | xargs ws-down` is right.
  *
+ * src, where ws-up --clone puts a repository, is never deleted: of a workspace that is gone it is kept in STATE/.src/NAME.
+ *
  * Only a process that is provably the workspace's own is ended: same pid, same start time, same boot.
  *
  * exit: 0 all are down
@@ -87,6 +89,9 @@ static const char *done_words(int left)
 /* What it is worth telling the user beyond the status. */
 static void explain(int left, const struct ws *ws)
 {
+	char src[WS_PATH + 80];
+	if (left != LEFT_DOWN && left != LEFT_NOTHING && ws_kept_src(&root, ws->name, src))
+		say("its src is kept in %s; ws-up %s brings it back", src, ws->name);
 	switch (left) {
 	case LEFT_LISTED:
 		hint("ws-down --forget --api SRC %s deletes it there as well", ws->name);

@@ -23,6 +23,8 @@
  * --http ADDR:PORT  let tailscaled offer an HTTP proxy there
  * --tun  use a TUN device instead of userspace networking (needs root)
  * --netns WHERE  whose ports: container:NAME (docker, podman), pid:N or the path of a network namespace; or here, the default
+ * --clone URL  clone a git repository into the workspace's src, where ws-run runs; one that is there is left as it is
+ * --depth N  with --clone: only the last N commits
  * --ssh  turn Tailscale SSH on; needs -i all and goes without confinement
  * --logs  let tailscaled upload its log to Tailscale
  * --optional  with CMD: run it even if there is no key, or the config says enabled: false
@@ -44,7 +46,7 @@
  * puts the workspace into it again. This takes root, or a rootless container of one's own.
  *
  * With CMD the workspace is up while CMD runs, and taken down when it ends; one that was up before is left up. CMD finds its name
- * in MOORBOX_WORKSPACE.
+ * in MOORBOX_WORKSPACE; with --clone it runs in the repository.
  *
  * A job need not hold a long-lived key: with -k oauth:env:NAME an OAuth client's secret, with -k wif:github the job's own identity
  * (gitlab, buildkite, circleci, gcp, kubernetes, auto, or a token as wif:file:PATH; TS_CLIENT_ID names the federated identity)
@@ -80,8 +82,10 @@
  */
 #include "api.h"
 #include "clock.h"
+#include "clone.h"
 #include "daemon.h"
 #include "err.h"
+#include "file.h"
 #include "http.h"
 #include "inbound.h"
 #include "join.h"
@@ -113,6 +117,8 @@ struct up {
 	struct settings set;
 	struct ws_spec spec;		/* what is asked for now */
 	const char *key_src, *api_src;
+	const char *clone;		/* URL */
+	int depth, cloned;
 	struct secret credential;	/* what api_src gives */
 	const char *ready[READY_MAX];
 	int nready;
@@ -221,6 +227,8 @@ static void options(struct up *u, char **argv, const char **name)
 				opt_usage("--netns: too long");
 			u->told |= TOLD_NETNS;
 			break;
+		case OPT_CLONE: u->clone = o.val; break;
+		case OPT_DEPTH: u->depth = opt_num(&o, 1, 1000000000); break;
 		case OPT_SSH: u->spec.ssh = 1; u->told |= TOLD_SSH; break;
 		case OPT_LOGS: u->spec.logs = 1; u->told |= TOLD_LOGS; break;
 		case OPT_OPTIONAL: u->optional = 1; break;
@@ -232,6 +240,10 @@ static void options(struct up *u, char **argv, const char **name)
 	opt_want(&o, 1, 1);
 	if (o.cmd && !*o.cmd)
 		opt_usage("a command is missing after --");
+	if (u->depth && !u->clone)
+		opt_usage("--depth goes with --clone");
+	if (u->clone && !*u->clone)
+		opt_usage("--clone: no URL");
 	if (u->optional && !o.cmd)
 		opt_usage("--optional goes with a command after --");
 	*name = o.operands[0];
@@ -288,8 +300,11 @@ static void undo(struct up *u, int was_kept)
 	if (was_kept && u->spec.keep) {
 		struct leave stop = {0};
 		leave_run(&u->root, &u->ws, &stop, clock_ms() + UNDO_MS, &ignored);
-	} else
+	} else {
+		if (u->cloned)
+			file_remove_tree(u->ws.dir, "src", &ignored);
 		tidy(u, 1, &ignored);
+	}
 }
 
 /* A daemon that waits for somebody is left to wait, unless a signal asked for its end. */
@@ -629,6 +644,29 @@ static int resume(struct up *u, struct why *why)
 	return rc;
 }
 
+/* Before anything is started. git has its own patience: its time does not count. */
+static int get_src(struct up *u, struct why *why)
+{
+	const char *srcs[4] = {0};
+	long long began = clock_ms();
+	int n = 0;
+	if (u->key_src)
+		srcs[n++] = u->key_src;
+	if (u->api_src)
+		srcs[n++] = u->api_src;
+	if (*u->set.key_src)
+		srcs[n++] = u->set.key_src;
+	ws_restore_src(&u->root, &u->ws);
+	if (!u->clone)
+		return 0;
+	u->cloned = clone_get(&u->ws, u->clone, u->depth, srcs, why);
+	if (!u->cloned)
+		say("src is there already: not cloned");
+	if (!clock_cancelled())
+		u->deadline += clock_ms() - began;
+	return u->cloned;
+}
+
 /* Whose network namespace; our own is none. */
 static int find_target(struct up *u, const char *name, struct why *why)
 {
@@ -672,6 +710,11 @@ static int bring_up(struct up *u, const char *name, struct why *why)
 			ws_forget(&u->root, &u->ws, &ignored);
 		return -1;
 	}
+	if (get_src(u, why) < 0) {
+		if (!alive && !u->ws.has_spec)
+			ws_forget(&u->root, &u->ws, &ignored);
+		return -1;
+	}
 	int rc = alive ? resume(u, why) : 1;
 	if (rc == 1) {
 		u->found_up = 0;
@@ -687,6 +730,7 @@ static int bring_up(struct up *u, const char *name, struct why *why)
 			ws_close(&u->ws);
 			if (ws_open(&u->root, name, WS_CREATE | WS_LOCK, u->deadline, &u->ws, why) < 0)
 				return -1;
+			ws_restore_src(&u->root, &u->ws);
 		}
 		rc = fresh(u, why);
 	}
@@ -707,8 +751,10 @@ static int run_command(struct up *u, int joined)
 	settings_hide_keys();
 	if (joined)
 		setenv("MOORBOX_WORKSPACE", u->ws.name, 1);
+	char src[WS_PATH + 80];
+	str_fmt(src, sizeof src, "%s/%s/src", u->root.path, u->ws.name);
 	struct proc_cmd cmd = {
-		.argv = u->cmd, .env = environ, .watch = joined ? u->daemon.pidfd : -1, .ready = end_command,
+		.argv = u->cmd, .env = environ, .cwd = joined && u->clone ? src : NULL, .watch = joined ? u->daemon.pidfd : -1, .ready = end_command,
 	};
 	int status = proc_run(&cmd, &why);
 	return status < 0 ? warn_why(&why) : status;
@@ -728,8 +774,11 @@ static void take_down(struct up *u, const char *name)
 	}
 	const struct proc_id *now = &u->ws.run.daemon;
 	int same = now->pid == ours.pid && now->start == ours.start;	/* else it was taken down and brought up by somebody else */
+	char src[WS_PATH + 80];
 	if (u->ws.has_run && same && leave_run(&u->root, &u->ws, &l, deadline, &why) < 0)
 		warn_why(&why);
+	if (!u->spec.keep && ws_kept_src(&u->root, name, src))
+		say("its src is kept in %s; ws-up %s brings it back", src, name);
 	ws_close(&u->ws);
 }
 

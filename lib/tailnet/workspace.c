@@ -535,6 +535,47 @@ static void keep_certs(const struct ws_root *root, struct ws *ws)
 	close(node);
 }
 
+static int src_dir(const struct ws_root *root, int create)
+{
+	if (create)
+		mkdirat(root->fd, ".src", 0700);
+	return openat(root->fd, ".src", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* Somebody's work may be in it. One of that name there already stays where it is. */
+static int keep_src(const struct ws_root *root, struct ws *ws, struct why *why)
+{
+	struct stat st;
+	char as[WS_LABEL + 16];
+	if (fstatat(ws->dir, "src", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : why_errno(why, "look at %s/src:", ws->name);
+	int rc, dir = src_dir(root, 1), n = 1;
+	str_copy(as, sizeof as, ws->name);
+	while (dir >= 0 && fstatat(dir, as, &st, AT_SYMLINK_NOFOLLOW) == 0 && ++n < 10000)
+		str_fmt(as, sizeof as, "%s.%d", ws->name, n);
+	rc = dir < 0 || renameat(ws->dir, "src", dir, as) < 0 ? why_errno(why, "move %s/src to %s/.src/%s:", ws->name, root->path, as) : 0;
+	if (dir >= 0)
+		close(dir);
+	return rc;
+}
+
+void ws_restore_src(const struct ws_root *root, const struct ws *ws)
+{
+	struct stat st;
+	int dir = src_dir(root, 0);
+	if (dir >= 0 && fstatat(ws->dir, "src", &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		renameat(dir, ws->name, ws->dir, "src");
+	if (dir >= 0)
+		close(dir);
+}
+
+int ws_kept_src(const struct ws_root *root, const char *name, char path[static WS_PATH + 80])
+{
+	struct stat st;
+	str_fmt(path, WS_PATH + 80, "%s/.src/%s", root->path, name);
+	return lstat(path, &st) == 0;
+}
+
 /* Its working directory is NAME/, as daemon.c starts it. */
 static int is_in(int pid, int dir)
 {
@@ -611,6 +652,8 @@ int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
 	}
 	/* run.json went first, in ws_drop_run: from here on a kill leaves a workspace that is merely down */
 	keep_certs(root, ws);
+	if (keep_src(root, ws, why) < 0)
+		return -1;
 	/* Taken out of sight whole: were its files removed in place, whoever waits for the lock would begin anew among them. */
 	char aside[WS_LABEL + 32];
 	str_fmt(aside, sizeof aside, GONE "%s.%d", ws->name, (int)getpid());

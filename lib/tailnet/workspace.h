@@ -3,6 +3,7 @@
  *	STATE/              $MOORBOX_STATE, else /var/lib/moorbox (root), else $XDG_STATE_HOME/moorbox (~/.local/state)
  *	  leases.jsonl      each node that was ours: {"id","control","name","workspace"}
  *	  .certs/HOSTNAME   certificates that outlive an ephemeral node
+ *	  .src/NAME           src of a workspace that was forgotten: it is never deleted, and comes back
  *	  NAME/lock         flock: held by whoever changes the workspace
  *	      /spec.json    what was asked; no secret
  *	      /run.json     what runs: pid, start time, boot id; absent when nothing does
@@ -108,8 +109,14 @@ int ws_is_orphan(const struct ws *);
  * the rest of ws->run stays empty. */
 void ws_find_run(const struct ws_root *, struct ws *);
 
-/* Deletes all of it: node directory, socket, records, NAME/ itself. Certificates are moved to STATE/.certs first. */
+/* Deletes all of it: node directory, socket, records, NAME/ itself. Certificates and src are moved to STATE/.certs and
+ * STATE/.src first. */
 int ws_forget(const struct ws_root *, struct ws *, struct why *);
+
+/* src as it was before ws_forget comes back into the workspace, unless that has one. */
+void ws_restore_src(const struct ws_root *, const struct ws *);
+/* Where ws_forget has put it: 1, or 0 when it had none. */
+int  ws_kept_src(const struct ws_root *, const char *name, char path[static WS_PATH + 80]);
 
 /* STATE/leases.jsonl: the nodes that are ours, for cleaning up after crashes. A line a node. */
 /* add: the line is there for every other process when it returns; a thread sees to it that it outlives a power cut, which
