@@ -397,9 +397,10 @@ static int taken(const struct mapping *m, int by_session, struct why *why)
 
 enum { AGAIN = 1 };
 
-static int raise_shields(const struct serve *s, int *raised, long long deadline, struct why *why)
+/* For as long as a port has neither a mapping nor its shadow, if somebody listens behind it: then that would be open. */
+static int raise_shields(const struct serve *s, int port, int *raised, long long deadline, struct why *why)
 {
-	if (!is_narrow(s) || *raised)
+	if (!is_narrow(s) || *raised || inbound_listener(s->node->ws.run.daemon.pid, port) == INBOUND_NOBODY)
 		return 0;
 	*raised = 1;
 	/* tailscaled does not raise them while Funnel is on: then the port is open for the moment between two writes */
@@ -414,20 +415,21 @@ static int funnelled(int port, struct why *why)
 
 /* Writes new in place of old, whose ETag is given. Where a port changes its kind only the half of it, without that port:
  * AGAIN, from what is there then, since others may have come between. */
-static int put(const struct serve *s, const struct buf *old, const struct buf *new, const char *etag, int *raised,
-	long long deadline, struct why *why)
+static int put(const struct serve *s, const struct mapping *list, int count, const struct buf *old, const struct buf *new,
+	const char *etag, int *raised, long long deadline, struct why *why)
 {
 	struct buf between = {0};
 	int n = mapping_between(&between, buf_cstr(old), old->len, buf_cstr(new), new->len, why), rc = n < 0 ? -1 : 0;
-	if (n > 0)
-		rc = raise_shields(s, raised, deadline, why);
+	for (int i = 0; n > 0 && i < count && !rc; i++)
+		rc = raise_shields(s, list[i].port, raised, deadline, why);
 	if (!rc)
 		rc = localapi_serve_put(api_of(s), n ? buf_cstr(&between) : buf_cstr(new), etag, deadline, why);
 	buf_free(&between);
 	return rc < 0 ? -1 : n ? AGAIN : 0;
 }
 
-/* The shields go down again, with every shadow in its place; extra is a port that had one, or 0. */
+/* The shields go down again, with every shadow in its place, also where one of us was killed half-way; extra is a port
+ * that had one, or 0. */
 static int lower(const struct serve *s, int extra, long long deadline, struct why *why)
 {
 	const struct ws_spec *spec = &s->node->ws.spec;
@@ -474,11 +476,11 @@ static int publish_once(const struct serve *s, const struct mapping *m, const ch
 	/* a session's port has to be free before it comes */
 	int is_detour = !rc && session && freed.len != old.len;
 	if (is_detour && c.shadow)
-		rc = raise_shields(s, raised, deadline, why);
+		rc = raise_shields(s, m->port, raised, deadline, why);
 	if (is_detour && !rc)
 		rc = localapi_serve_put(api_of(s), freed.p, etag, deadline, why) < 0 ? -1 : AGAIN;
 	else if (!rc)
-		rc = put(s, &old, &new, etag, raised, deadline, why);
+		rc = put(s, m, 1, &old, &new, etag, raised, deadline, why);
 	buf_free(&old);
 	buf_free(&freed);
 	buf_free(&new);
@@ -508,7 +510,7 @@ int serve_publish(const struct serve *s, const struct mapping *m, const char *se
 	sigset_t signals;
 	int held = lock(s, deadline, why), rc = held == -1 ? -1 : 0;
 	hold_signals(&signals);
-	int raised = !rc && is_narrow(s) && shields(s, deadline, why) == 1;
+	int raised = 0;
 	load(s, &record);
 	for (int try = 0; rc != -1; try++) {
 		rc = publish_once(s, m, session, force, &record, &raised, deadline, why);
@@ -523,7 +525,7 @@ int serve_publish(const struct serve *s, const struct mapping *m, const char *se
 	if (rc < 0 && why->reason == R_BUSY)
 		why->status = EXIT_RETRY;
 	struct why low = {0};
-	if (raised && lower(s, 0, clock_ms() + RESTORE_MS, &low) < 0 && !rc) {
+	if (held != -1 && is_narrow(s) && lower(s, 0, clock_ms() + RESTORE_MS, &low) < 0 && !rc) {
 		*why = low;
 		rc = -1;
 	}
@@ -560,7 +562,7 @@ static int withdraw_once(const struct serve *s, const struct mapping *list, int 
 		next = (struct buf){0};
 	}
 	if (!rc && (doc.len != old.len || memcmp(doc.p, old.p, old.len)))
-		rc = put(s, &old, &doc, etag, raised, deadline, why);
+		rc = put(s, list, n, &old, &doc, etag, raised, deadline, why);
 	buf_free(&old);
 	buf_free(&doc);
 	return rc;
@@ -572,7 +574,7 @@ int serve_withdraw(const struct serve *s, const struct mapping *list, int n, int
 	sigset_t signals;
 	int held = lock(s, deadline, why), rc = held == -1 ? -1 : 0;
 	hold_signals(&signals);
-	int raised = !rc && is_narrow(s) && shields(s, deadline, why) == 1;
+	int raised = 0;
 	load(s, &record);
 	for (int try = 0; rc != -1; try++) {
 		rc = withdraw_once(s, list, n, force, &record, &raised, deadline, why);
@@ -587,7 +589,7 @@ int serve_withdraw(const struct serve *s, const struct mapping *list, int n, int
 	if (rc < 0 && why->reason == R_BUSY)
 		why->status = EXIT_RETRY;
 	struct why low = {0};
-	if (raised && lower(s, 0, clock_ms() + RESTORE_MS, &low) < 0 && !rc) {
+	if (held != -1 && is_narrow(s) && lower(s, 0, clock_ms() + RESTORE_MS, &low) < 0 && !rc) {
 		*why = low;
 		rc = -1;
 	}
@@ -610,9 +612,9 @@ static int look_session(const struct mapping *m, void *ctx)
 static int end_session(const struct serve *s, int fd, int port, struct why *why)
 {
 	long long deadline = clock_ms() + RESTORE_MS;
-	int narrow = belongs(s, port), rc = 0;
+	int narrow = belongs(s, port), raised = 0, rc = 0;
 	if (narrow)
-		rc = inbound_close(api_of(s), deadline, why);
+		rc = raise_shields(s, port, &raised, deadline, why);
 	if (fd >= 0)
 		close(fd);
 	while (!rc && serve_each(s, look_session, &port, deadline, why) > 0 && !clock_passed(deadline))

@@ -5,8 +5,8 @@
  * the mapping and dropped after it: a kill at any point leaves a mapping that is ours, or none.
  *
  * In a workspace with -i PORTS a mapping on a port that tailscaled needs itself takes the place of its shadow (inbound.h),
- * and taking it off brings the shadow back. In between the shields are up. A kill there leaves them up: closed, not open;
- * the next publish or withdraw lowers them.
+ * and taking it off brings the shadow back. Where somebody listens behind it, the shields are up in between.
+ * After a kill there they stay up, and the next publish or withdraw sets all right: shadows first, then the shields.
  */
 #ifndef SERVE_H
 #define SERVE_H
