@@ -115,7 +115,8 @@ static int by_distsign(struct job *j, struct trust_verdict *v)
 static int tgz(struct job *j, struct trust_verdict *v)
 {
 	struct contents_want want = wanted(j->how);
-	if (by_distsign(j, v) < 0 || contents_read(v->seal, &want, NULL, NULL, -1, 0, &v->what, &v->why) < 0)
+	int stage = j->how->parts ? j->how->stage : -1;
+	if (by_distsign(j, v) < 0 || contents_read(v->seal, &want, NULL, NULL, stage, j->how->parts, &v->what, &v->why) < 0)
 		return -1;
 	v->product = "tailscale";
 	return 0;
@@ -230,7 +231,8 @@ static int deb(struct job *j, struct trust_verdict *v)
 		return -1;
 	if (!str_eq(p.name, "tailscale"))
 		return why_set(&v->why, R_WRONG_FILE, "it is the package %s", p.name);
-	if (contents_read(v->seal, &want, p.version, p.arch, -1, 0, &v->what, &v->why) < 0)
+	if (contents_read(v->seal, &want, p.version, p.arch, j->how->parts ? j->how->stage : -1, j->how->parts,
+		&v->what, &v->why) < 0)
 		return -1;
 	v->product = "tailscale";
 	return 0;

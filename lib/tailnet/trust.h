@@ -27,6 +27,8 @@ struct trust_how {
 	const char *sha256;		/* 64 hex digits; NULL: none */
 	const struct pins *lock;	/* NULL: none */
 	long long max_age_s;		/* 0: any */
+	int stage;			/* with parts: an empty directory that they are written to while they are looked at, once */
+	unsigned parts;			/* they are authentic; to be emptied when the verdict is no. CONTENTS_TAILSCALED... */
 };
 
 struct trust_verdict {

@@ -1,0 +1,445 @@
+/* ts-install - install a verified Tailscale from a bundle or release file; roll back; uninstall
+ *
+ * usage: ts-install [-0jqvnf] [-V VERSION] [--arch A] [--prefix DIR] [--daemon-only] FILE
+ * usage: ts-install [--root FILE] [--sha256 HEX] [--lock FILE] [--write-lock FILE] [--max-age DUR] FILE
+ * usage: ts-install --list | --rollback | --uninstall [--prefix DIR]
+ *
+ * -0, --null             end each record with NUL, not newline
+ * -j, --json             print JSON lines
+ * -q, --quiet            print nothing; the exit status is the answer
+ * -v, --verbose          say each step
+ * -n, --dry-run          verify, and say what would be done
+ * -f, --force            replace the same version if it has other bytes; remove what is in use
+ * -V, --version-is VERSION  it must be this version
+ *     --arch A           for this machine: amd64, arm64, arm, 386... (default: this one)
+ *     --prefix DIR       install below DIR (default: /usr/local for root, else ~/.local)
+ *     --daemon-only      leave out the tailscale command, which moorbox does not need
+ *     --allow-downgrade  an older version than the installed one is fine
+ *     --sha256 HEX       it must be these bytes
+ *     --lock FILE        it must be the bytes that the lock file has
+ *     --write-lock FILE  write what was installed to a lock file, or into it
+ *     --root FILE        trust the root keys in FILE instead of Tailscale's
+ *     --max-age DUR      it must not be older than this: 90d
+ *     --rollback         back to the version that was installed before
+ *     --list             print what is installed
+ *     --uninstall        remove all of it
+ *
+ * FILE is a bundle (tailscale_VERSION.moor), a release (tailscale_VERSION_ARCH.tgz, with .sig, distsign.pub and
+ * distsign.pub.sig beside it), or a folder with either, of which the newest is taken. It is verified whole, as
+ * ts-verify does it, before anything in it is looked at. Then the two programs are written to a folder of their
+ * own, and one link is switched to it: at any time there is the old version or the new one. ws-up finds it there.
+ *
+ * Workspaces that run keep their program until they are taken down; a version in use is not removed. The current
+ * version, the one before it and those in use are kept.
+ *
+ * Prints one record:
+ *
+ *   done       installed, switched, already, would-install; removed
+ *   version    of Tailscale
+ *   arch       machine
+ *   path       of tailscaled
+ *   before     the version that was current
+ *   chain      what vouches for it: distsign, apt, minisign, pin
+ *   signed-by  signing key, or fingerprint
+ *   sha256     of the archive
+ *
+ * and of --list for each version: version, current or before, arch, chain, when it was installed, from where, who
+ * runs it.
+ *
+ * exit: 0 done, 1 not done, 2 usage, 3 try again
+ * env:
+ *   HOME  ~/.local is below it
+ * files:
+ *   PREFIX/lib/moorbox/current       link to the version that is used
+ *   PREFIX/lib/moorbox/VERSION       tailscaled, tailscale
+ *   PREFIX/lib/moorbox/VERSION.json  receipt: what it is, where it came from, who signed it
+ * example: ts-install tailscale_1.102.5.moor
+ * example: ts-install --lock tailscale.lock tailscale_1.102.5_amd64.tgz
+ * example: ts-install --rollback
+ * see: ts-verify ws-up
+ */
+#include "clock.h"
+#include "contents.h"
+#include "err.h"
+#include "file.h"
+#include "install.h"
+#include "pin.h"
+#include "rec.h"
+#include "release.h"
+#include "str.h"
+#include "trust.h"
+#include "opts/ts-install.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BUSY_MS = 10000 };
+
+static struct rec out;
+static struct install in;
+static struct trust_how how;
+static const char *prefix, *source, *write_lock;
+static int dry_run, force, allow_downgrade, daemon_only;
+
+static const char *or_null(const char *s)
+{
+	return s && *s ? s : NULL;
+}
+
+static void print(const char *done, const struct receipt *r, const char *before)
+{
+	char path[4096];
+	str_fmt(path, sizeof path, "%s/%s/tailscaled", in.path, r->version);
+	rec_begin(&out);
+	rec_str(&out, "done", done);
+	rec_str(&out, "version", or_null(r->version));
+	rec_str(&out, "arch", or_null(r->arch));
+	rec_str(&out, "path", path);
+	rec_str(&out, "before", or_null(before));
+	rec_str(&out, "chain", or_null(r->chain));
+	rec_str(&out, "signed-by", or_null(r->signer));
+	rec_str(&out, "sha256", or_null(r->sha256));
+	rec_end(&out);
+}
+
+static void said_kept(const char *version, const char *users)
+{
+	say("%s is still run by %s; a workspace changes over when it is taken down and up again", version, users);
+}
+
+static _Noreturn void fail(struct why *why)
+{
+	err_subject = source;
+	die_why(why);
+}
+
+/* ---- installing ---- */
+
+/* The name that a file came under is a promise too: an old release under a new name is not what was asked for. */
+static void check_name(const struct trust_verdict *v)
+{
+	char stem[128], version[32], arch[16];
+	size_t n = strlen(v->name);
+	if (!str_ends(v->name, ".tgz") || str_copy_slice(stem, sizeof stem, (struct slice){v->name, n - 4}) < 0 ||
+		contents_name(stem, version, arch) < 0)
+		return;
+	err_subject = v->file;
+	if (!str_eq(version, v->what.version))
+		die(R_WRONG_VERSION, "it is version %s, whatever its name says", v->what.version);
+	if (!str_eq(arch, v->what.arch))
+		die(R_WRONG_ARCH, "it is for %s, whatever its name says", v->what.arch);
+	err_subject = NULL;
+}
+
+struct got { int any; struct receipt r; struct pin pin; struct why why; };
+
+static int take(struct trust_verdict *v, void *ctx)
+{
+	struct got *g = ctx;
+	struct receipt *r = &g->r;
+	g->why = v->why;
+	if (!v->trusted)
+		return 1;
+	if (!str_eq(v->product, "tailscale"))
+		return why_set(&g->why, R_WRONG_FILE, "it is signed, but not a release of Tailscale");
+	g->any = 1;
+	check_name(v);
+	str_copy(r->version, sizeof r->version, v->what.version);
+	str_copy(r->arch, sizeof r->arch, v->what.arch);
+	str_copy(r->file, sizeof r->file, v->name);
+	str_copy(r->source, sizeof r->source, source);
+	str_copy(r->chain, sizeof r->chain, v->chain);
+	str_copy(r->signer, sizeof r->signer, v->signer);
+	str_copy(r->root, sizeof r->root, v->root ? v->root : "");
+	str_copy(r->sha256, sizeof r->sha256, v->sha256);
+	r->size = v->size;
+	r->built = v->what.newest;
+	trust_pin(v, &g->pin);
+	return 1;
+}
+
+/* Verifies it; with a stage the programs are written there while it is looked at. 0, or -1 with why. */
+static int judge(const char *path, int stage, struct got *g)
+{
+	memset(g, 0, sizeof *g);
+	how.stage = stage;
+	how.parts = stage < 0 ? 0 : CONTENTS_TAILSCALED | (daemon_only ? 0 : CONTENTS_TAILSCALE);
+	trust_file(path, &how, take, g);
+	if (g->any && !allow_downgrade)
+		return release_check_downgrade(g->r.version, in.current, "which is installed", &g->why);
+	return g->any ? 0 : -1;
+}
+
+/* Is what is to be installed there already, whole? Then only the link may have to change. */
+static int is_there(const struct receipt *wanted, struct receipt *have)
+{
+	return install_receipt(&in, wanted->version, have) && str_eq(have->sha256, wanted->sha256) &&
+		(daemon_only || *have->tailscale) && install_intact(&in, have);
+}
+
+/* From its name: which version it seems to be. Only to save work: it decides nothing. */
+static int seems_installed(const char *path)
+{
+	char stem[128], version[32], arch[16];
+	struct receipt r;
+	const char *name = strrchr(path, '/');
+	name = name ? name + 1 : path;
+	size_t n = strlen(name);
+	int cut = str_ends(name, ".moor") ? 5 : 4;
+	if (n < 5 || str_copy_slice(stem, sizeof stem - 8, (struct slice){name, n - cut}) < 0)
+		return 0;
+	if (cut == 5)
+		strcat(stem, "_386");
+	return contents_name(stem, version, arch) == 0 && install_receipt(&in, version, &r);
+}
+
+static void finish(const char *done, struct got *g, const char *before)
+{
+	struct pins all;
+	struct why why;
+	install_prune(&in, said_kept);
+	print(done, &g->r, before);
+	if (!write_lock)
+		return;
+	if (pin_load(&all, write_lock, &why) < 0 && errno != ENOENT)
+		die_why(&why);
+	pin_put(&all, &g->pin);
+	if (pin_save(&all, write_lock, &why) < 0)
+		die_why(&why);
+}
+
+static void already(struct got *g, struct receipt *have)
+{
+	char before[32];
+	str_copy(before, sizeof before, in.current);
+	int same = str_eq(in.current, have->version);
+	if (install_switch(&in, have, &g->why) < 0)
+		fail(&g->why);
+	if (same)
+		say("%s is installed already", have->version);
+	g->r = *have;
+	finish(same ? "already" : "switched", g, same ? have->before : before);
+}
+
+static void check_other_build(const struct receipt *r)
+{
+	struct receipt have;
+	if (force || !install_receipt(&in, r->version, &have) || str_eq(have.sha256, r->sha256))
+		return;
+	hint("to replace it: ts-install -f %s", source);
+	die(R_OTHER_BUILD, "%s is installed already, and its archive was another one: SHA-256 %s", r->version, have.sha256);
+}
+
+static void install_file(const char *path)
+{
+	struct got g;
+	struct receipt have;
+	struct why why;
+	char stage[32], before[32];
+	if (seems_installed(path)) {
+		if (judge(path, -1, &g) < 0)
+			fail(&g.why);
+		if (is_there(&g.r, &have)) {
+			already(&g, &have);
+			return;
+		}
+	}
+	int dir = install_stage(&in, stage, &why);
+	if (dir < 0)
+		fail(&why);
+	int rc = judge(path, dir, &g);
+	close(dir);
+	if (rc < 0) {
+		install_unstage(&in, stage);
+		fail(&g.why);
+	}
+	if (is_there(&g.r, &have)) {		/* under a name that did not say so */
+		install_unstage(&in, stage);
+		already(&g, &have);
+		return;
+	}
+	check_other_build(&g.r);
+	verbose("%s is %s for %s, by %s", source, g.r.version, g.r.arch, g.r.chain);
+	str_copy(before, sizeof before, in.current);
+	if (str_eq(before, g.r.version) && install_receipt(&in, before, &have))
+		str_copy(g.r.before, sizeof g.r.before, have.before);
+	else
+		str_copy(g.r.before, sizeof g.r.before, before);
+	if (install_commit(&in, stage, &g.r, &why) < 0 || install_switch(&in, &g.r, &why) < 0) {
+		install_unstage(&in, stage);
+		fail(&why);
+	}
+	finish("installed", &g, before);
+}
+
+static void dry(const char *path)
+{
+	struct got g;
+	struct receipt have;
+	if (judge(path, -1, &g) < 0)
+		fail(&g.why);
+	check_other_build(&g.r);
+	print(!is_there(&g.r, &have) ? "would-install" : str_eq(in.current, have.version) ? "already" : "would-switch", &g.r, in.current);
+}
+
+static void from_path(const char *path)
+{
+	struct why why;
+	struct stat st;
+	char picked[4096];
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		if (install_pick(path, how.version, how.arch, picked, sizeof picked, &why) < 0)
+			die_why(&why);
+		path = source = picked;
+	}
+	if (dry_run)
+		dry(path);
+	else
+		install_file(path);
+}
+
+/* ---- the rest ---- */
+
+static void list_one(const struct receipt *r, void *ctx)
+{
+	char when[32], users[300];
+	struct receipt now;
+	(void)ctx;
+	clock_stamp(when, r->when);
+	install_users(&in, r->version, users, sizeof users);
+	int is_before = install_receipt(&in, in.current, &now) && str_eq(now.before, r->version);
+	rec_begin(&out);
+	rec_str(&out, "version", r->version);
+	rec_str(&out, "state", str_eq(r->version, in.current) ? "current" : is_before ? "before" : NULL);
+	rec_str(&out, "arch", r->arch);
+	rec_str(&out, "chain", r->chain);
+	rec_str(&out, "installed", when);
+	rec_str(&out, "from", r->source);
+	rec_str(&out, "in-use-by", or_null(users));
+	rec_end(&out);
+}
+
+static void rollback(void)
+{
+	struct receipt now, r;
+	struct why why;
+	char before[32];
+	if (!*in.current || !install_receipt(&in, in.current, &now) || !*now.before || !install_receipt(&in, now.before, &r))
+		die(R_NO_PREVIOUS, "%s: nothing was installed before %s", in.path, *in.current ? in.current : "it");
+	if (!install_intact(&in, &r))
+		die(R_NO_PREVIOUS, "%s/%s is not what it was when it was installed", in.path, r.version);
+	str_copy(before, sizeof before, in.current);
+	if (!dry_run && install_switch(&in, &r, &why) < 0)
+		die_why(&why);
+	print(dry_run ? "would-switch" : "switched", &r, before);
+	char users[300];
+	if (install_users(&in, before, users, sizeof users) > 0)
+		said_kept(before, users);
+}
+
+struct all { int count; struct receipt r[64]; };
+
+static void may_go(const struct receipt *r, void *ctx)
+{
+	struct all *all = ctx;
+	char users[300];
+	if (!force && install_users(&in, r->version, users, sizeof users) > 0) {
+		hint("first: ws-down %s", users);
+		die(R_IN_USE, "%s is run by %s", r->version, users);
+	}
+	all->r[all->count++] = *r;
+}
+
+static void open_it(int change)
+{
+	struct why why;
+	if (install_open(&in, prefix, change, clock_ms() + BUSY_MS, &why) < 0 && (change || errno != ENOENT))
+		die_why(&why);
+}
+
+static int is_nothing(void)
+{
+	struct stat st;
+	open_it(0);
+	int nothing = in.dir < 0 || fstat(in.dir, &st) < 0;
+	install_close(&in);
+	return nothing;
+}
+
+static void uninstall(void)
+{
+	struct why why;
+	if (is_nothing()) {
+		say("nothing is installed in %s", in.path);
+		return;
+	}
+	open_it(!dry_run);
+	struct all *all = xalloc(sizeof *all);
+	install_each(&in, may_go, all);
+	if (!dry_run && install_remove_all(&in, &why) < 0)
+		die_why(&why);
+	for (int i = 0; i < all->count; i++)
+		print(dry_run ? "would-remove" : "removed", &all->r[i], NULL);
+}
+
+int ts_install_main(char **argv)
+{
+	struct pins lock;
+	struct why why;
+	const char *lock_path = NULL;
+	int what = 0;
+	struct opt o = opt_start(argv, opts);
+	for (int c; (c = opt_next(&o)); )
+		switch (c) {
+		case '0': out.mode = REC_NUL; break;
+		case 'j': out.mode = REC_JSON; break;
+		case 'q': out.mode = REC_NONE; break;
+		case 'n': dry_run = 1; break;
+		case 'f': force = 1; break;
+		case 'V': how.version = o.val; break;
+		case OPT_ARCH: how.arch = o.val; break;
+		case OPT_PREFIX: prefix = o.val; break;
+		case OPT_DAEMON_ONLY: daemon_only = 1; break;
+		case OPT_ALLOW_DOWNGRADE: allow_downgrade = 1; break;
+		case OPT_SHA256: how.sha256 = o.val; break;
+		case OPT_LOCK: lock_path = o.val; break;
+		case OPT_WRITE_LOCK: write_lock = o.val; break;
+		case OPT_ROOT: how.root = o.val; break;
+		case OPT_MAX_AGE: how.max_age_s = (opt_dur(&o) + 999) / 1000; break;
+		case OPT_LIST: case OPT_ROLLBACK: case OPT_UNINSTALL:
+			if (what && what != c)
+				opt_usage("one of --list, --rollback and --uninstall");
+			what = c;
+		}
+	opt_want(&o, !what, !what);
+	if (how.version && !release_is_version(how.version))
+		opt_usage("-V: a version looks like 1.102.5, not %s", how.version);
+	if (how.sha256 && (strlen(how.sha256) != 64 || strspn(how.sha256, "0123456789abcdefABCDEF") != 64))
+		opt_usage("--sha256: 64 hexadecimal digits, not %s", how.sha256);
+	if (!how.arch && !(how.arch = contents_own_arch()))
+		opt_usage("Tailscale has no release for this machine; name another with --arch");
+	if (!contents_is_arch(how.arch))
+		opt_usage("--arch: Tailscale has no release for %s", how.arch);
+	if (lock_path && pin_load(&lock, lock_path, &why) < 0)
+		die_why(&why);
+	how.lock = lock_path ? &lock : NULL;
+
+	out.table = what == OPT_LIST;
+	switch (what) {
+	case OPT_LIST:
+		open_it(0);
+		if (in.dir >= 0)
+			install_each(&in, list_one, NULL);
+		break;
+	case OPT_ROLLBACK: open_it(!dry_run); rollback(); break;
+	case OPT_UNINSTALL: uninstall(); break;
+	default:
+		source = *o.operands;
+		open_it(!dry_run);
+		from_path(source);
+	}
+	rec_finish(&out);
+	return EXIT_DONE;
+}
