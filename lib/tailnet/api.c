@@ -109,7 +109,7 @@ static int explain(const struct api *a, const struct call *c, const struct http_
 	if (!*text && status >= 200 && status < 400)
 		return why_set(why, R_CONTROL_ERROR, "%s: %s answers, but not as the API does; a captive portal or a proxy?", c->what, a->base);
 	why_set(why, R_API_ERROR, "%s: the API answers %d%s%s", c->what, status, *text ? ": " : "", text);
-	if (status >= 500)
+	if (status >= 500 && status != 501)
 		why->status = EXIT_RETRY;
 	return -1;
 }
@@ -592,6 +592,7 @@ struct each {
 	int (*device)(const struct api_device *, void *);
 	void *ctx;
 	int given, answer;
+	long long date;
 	struct why why;
 };
 
@@ -607,6 +608,7 @@ static int feed(void *ctx, const char *text, size_t len)
 static int ask_list(const struct api *a, struct call *c, struct each *e, long long deadline, struct why *why)
 {
 	struct http_res res = {0};
+	e->date = 0;
 	c->sink = feed;
 	c->ctx = e;
 	c->sunk = &e->given;
@@ -621,6 +623,8 @@ static int ask_list(const struct api *a, struct call *c, struct each *e, long lo
 		rc = explain(a, c, &res, why);
 	else if (!rc && json_scan_end(&e->scan, &e->why) < 0)
 		rc = why_set(why, R_API_ERROR, "%s: the API's list was cut short", c->what);
+	if (http_date(&res, &e->date) < 0)
+		e->date = 0;
 	json_scan_free(&e->scan);
 	http_res_free(&res);
 	return rc;
@@ -897,34 +901,40 @@ int api_verify(const char *control, const char *text, size_t len, long long dead
 
 /* ---- devices ---- */
 
+static void device_of(const struct json *j, struct api_device *d)
+{
+	*d = (struct api_device){0};
+	text_of(j, json_get(j, 0, "nodeId"), d->id, sizeof d->id);
+	if (!*d->id)
+		text_of(j, json_get(j, 0, "id"), d->id, sizeof d->id);
+	text_of(j, json_get(j, 0, "name"), d->name, sizeof d->name);
+	text_of(j, json_get(j, 0, "hostname"), d->hostname, sizeof d->hostname);
+	text_of(j, json_get(j, 0, "user"), d->user, sizeof d->user);
+	text_of(j, json_get(j, 0, "os"), d->os, sizeof d->os);
+	list_of(j, json_get(j, 0, "tags"), d->tags, &d->ntags);
+	d->connected = json_bool(j, json_get(j, 0, "connectedToControl"));
+	d->ephemeral = json_bool(j, json_get(j, 0, "isEphemeral")) == 1;
+	d->authorized = json_bool(j, json_get(j, 0, "authorized")) == 1;
+	d->external = json_bool(j, json_get(j, 0, "isExternal")) == 1;
+	d->created = stamp(j, 0, "created");
+	d->last_seen = stamp(j, 0, "lastSeen");
+	d->expires = stamp(j, 0, "expires");
+}
+
 static int give_device(void *ctx, struct slice name, const char *text, size_t len)
 {
 	struct each *e = ctx;
 	struct json j;
-	struct api_device d = {0};
+	struct api_device d;
 	(void)name;
 	if (json_parse(&j, text, len, &e->why) < 0)
 		return -1;
-	text_of(&j, json_get(&j, 0, "nodeId"), d.id, sizeof d.id);
-	if (!*d.id)
-		text_of(&j, json_get(&j, 0, "id"), d.id, sizeof d.id);
-	text_of(&j, json_get(&j, 0, "name"), d.name, sizeof d.name);
-	text_of(&j, json_get(&j, 0, "hostname"), d.hostname, sizeof d.hostname);
-	text_of(&j, json_get(&j, 0, "user"), d.user, sizeof d.user);
-	text_of(&j, json_get(&j, 0, "os"), d.os, sizeof d.os);
-	list_of(&j, json_get(&j, 0, "tags"), d.tags, &d.ntags);
-	d.connected = json_bool(&j, json_get(&j, 0, "connectedToControl"));
-	d.ephemeral = json_bool(&j, json_get(&j, 0, "isEphemeral")) == 1;
-	d.authorized = json_bool(&j, json_get(&j, 0, "authorized")) == 1;
-	d.external = json_bool(&j, json_get(&j, 0, "isExternal")) == 1;
-	d.created = stamp(&j, 0, "created");
-	d.last_seen = stamp(&j, 0, "lastSeen");
-	d.expires = stamp(&j, 0, "expires");
+	device_of(&j, &d);
 	json_free(&j);
 	return e->device(&d, e->ctx);
 }
 
-int api_devices(const struct api *a, const char *query, int (*fn)(const struct api_device *, void *), void *ctx,
+int api_devices(struct api *a, const char *query, int (*fn)(const struct api_device *, void *), void *ctx,
 	long long deadline, struct why *why)
 {
 	struct each e = {.device = fn, .ctx = ctx};
@@ -932,16 +942,39 @@ int api_devices(const struct api *a, const char *query, int (*fn)(const struct a
 	struct call c = {.what = "list the devices", .method = "GET", .again = 1, .scope = "devices:core:read"};
 	if (str_fmt(c.path, sizeof c.path, "/api/v2/tailnet/-/devices%s%s", query ? "?" : "", query ? query : "") < 0)
 		return why_set(why, R_TOO_BIG, "list the devices: the filter is too long");
-	return ask_list(a, &c, &e, deadline, why);
+	int rc = ask_list(a, &c, &e, deadline, why);
+	a->date = e.date;
+	return rc;
+}
+
+static int device_call(struct call *c, const char *node_id, struct why *why)
+{
+	if (!*node_id || strspn(node_id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != strlen(node_id))
+		return why_set(why, R_BAD_STATE, "no usable node id is recorded");
+	return str_fmt(c->path, sizeof c->path, "/api/v2/device/%s", node_id) < 0 ? why_set(why, R_TOO_BIG, "the node id is too long") : 0;
+}
+
+int api_device_get(const struct api *a, const char *node_id, struct api_device *d, long long deadline, struct why *why)
+{
+	struct call c = {.what = "look the node up", .method = "GET", .again = 1, .scope = "devices:core:read"};
+	struct answer r;
+	if (device_call(&c, node_id, why) < 0)
+		return -1;
+	if (ask_json(a, &c, &r, deadline, why) < 0)
+		/* a 404 without words of the API's may be a proxy's */
+		return r.status == 404 && why->reason == R_API_ERROR && strstr(why->msg, " 404: ") ? 0 : -1;
+	device_of(&r.j, d);
+	int is_it = json_str_eq(&r.j, json_get(&r.j, 0, "nodeId"), node_id) || json_str_eq(&r.j, json_get(&r.j, 0, "id"), node_id);
+	done(&r);
+	return is_it ? 1 : why_set(why, R_API_ERROR, "look the node up: the API answers with another node");
 }
 
 int api_delete_node(const struct api *a, const char *node_id, long long deadline, struct why *why)
 {
 	struct http_res res = {0};
 	struct call c = {.what = "delete the node", .method = "DELETE", .again = 1, .scope = "devices:core"};
-	if (!*node_id || strspn(node_id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != strlen(node_id))
-		return why_set(why, R_BAD_STATE, "no usable node id is recorded");
-	str_fmt(c.path, sizeof c.path, "/api/v2/device/%s", node_id);
+	if (device_call(&c, node_id, why) < 0)
+		return -1;
 	int rc = ask(a, &c, &res, deadline, why);
 	if (!rc && res.status / 100 != 2 && res.status != 404)
 		rc = explain(a, &c, &res, why);

@@ -35,6 +35,7 @@ struct api {
 	char tags[API_TAGS][64];	/* of the client, as the server says */
 	int ntags;
 	int ephemeral, preauthorized;	/* attributes of a client secret or client id: 1, 0; -1 not said */
+	long long date;			/* of api_devices' answer: the server's clock, seconds since 1970; 0 not said */
 	char identity[900];		/* of a workload identity: its iss, sub and aud, for messages */
 };
 
@@ -103,8 +104,11 @@ struct api_device {
 
 /* Every device, however many: one in memory at a time. query: filters, such as "tags=tag:ws", or NULL (headscale ignores them).
  * A positive answer of fn's ends it and is the answer; else 0, or -1. */
-int api_devices(const struct api *, const char *query, int (*fn)(const struct api_device *, void *), void *ctx,
+int api_devices(struct api *, const char *query, int (*fn)(const struct api_device *, void *), void *ctx,
 	long long deadline, struct why *);
+
+/* One of them: 1, 0 there is none, -1. */
+int api_device_get(const struct api *, const char *node_id, struct api_device *, long long deadline, struct why *);
 
 /* The tailnet's policy as it was written (HuJSON where the service keeps comments). out is added to. */
 struct buf;

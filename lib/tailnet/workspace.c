@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -381,6 +382,15 @@ void ws_close(struct ws *ws)
 	ws->dir = ws->lock = -1;
 }
 
+int ws_is_busy(const struct ws *ws)
+{
+	int fd = openat(ws->dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	if (fd >= 0)
+		close(fd);
+	return busy;
+}
+
 struct names { char **p; size_t n, room; };
 
 static int add_name(const char *name, void *ctx)
@@ -439,11 +449,17 @@ static int runtime_dir(char *dst, size_t size)
 	return -1;
 }
 
-static int own_socket(const struct ws_root *root, const struct ws *ws, int create, struct ws_socket *s, struct why *why)
+int ws_run_dir(const struct ws_root *root, char path[static WS_PATH])
 {
 	char run[WS_PATH];
-	if (runtime_dir(run, sizeof run) < 0
-		|| str_fmt(s->dir, sizeof s->dir, "%s/%08x/%s", run, state_id(root->path), ws->name) < 0
+	return runtime_dir(run, sizeof run) < 0 || str_fmt(path, WS_PATH, "%s/%08x", run, state_id(root->path)) < 0 ? -1 : 0;
+}
+
+static int own_socket(const struct ws_root *root, const struct ws *ws, int create, struct ws_socket *s, struct why *why)
+{
+	char run[WS_PATH], own[WS_PATH];
+	if (runtime_dir(run, sizeof run) < 0 || ws_run_dir(root, own) < 0
+		|| str_fmt(s->dir, sizeof s->dir, "%s/%s", own, ws->name) < 0
 		|| str_fmt(s->path, sizeof s->path, "%s/sock", s->dir) >= (int)sizeof ((struct sockaddr_un *)0)->sun_path)
 		return 0;
 	if (!create)
@@ -748,6 +764,7 @@ int ws_lease_add(const struct ws_root *root, const struct ws *ws, struct ws_leas
 	json_w_str(&b, "control", ws->spec.control);
 	json_w_str(&b, "name", ws->spec.hostname);
 	json_w_str(&b, "workspace", ws->name);
+	json_w_str(&b, "dnsName", ws->run.dns_name);
 	json_w_num(&b, "since", ws->run.since);
 	json_w_end(&b, '}');
 	buf_ch(&b, '\n');
@@ -826,41 +843,63 @@ int ws_lease_drop(const struct ws_root *root, const char *node_id, struct why *w
 	return !rc && used > BLANKS && blanks > used / 2 ? rewrite_leases(root, NULL, NULL, NULL, why) : rc;
 }
 
-/* The last one whose key has the value, and is of control unless that is "". */
-static int find_lease(const struct ws_root *root, const char *key, const char *value, char *control, size_t size, char id[static 64],
-	struct why *why)
+int ws_lease_each(const struct ws_root *root, int (*fn)(const struct ws_leased *, void *), void *ctx, struct why *why)
 {
 	struct buf b = {0};
-	int found = 0, rc = file_read(root->fd, "leases.jsonl", &b, LEASES_MAX, why);
-	if (rc < 0)
-		found = errno == ENOENT ? 0 : -1;
-	for (char *line = b.p, *end; !rc && line && (end = memchr(line, '\n', b.p + b.len - line)); line = end + 1) {
+	int stop = 0, none = 0, rc = file_read(root->fd, "leases.jsonl", &b, LEASES_MAX, why);
+	if (rc < 0 && errno == ENOENT)
+		none = 1;
+	for (char *line = b.p, *end; !rc && !stop && line && (end = memchr(line, '\n', b.p + b.len - line)); line = end + 1) {
 		struct json j;
 		struct why ignored;
+		struct ws_leased l = {0};
 		if (json_parse(&j, line, end - line, &ignored) < 0)
 			continue;
-		if ((!*control || json_str_eq(&j, json_get(&j, 0, "control"), control)) && json_str_eq(&j, json_get(&j, 0, key), value)
-			&& json_str(&j, json_get(&j, 0, "id"), id, 64) > 0) {
-			found = 1;
-			if (size)
-				json_str(&j, json_get(&j, 0, "control"), control, size);
-		}
+		r_str(&j, 0, "control", l.control, sizeof l.control);
+		r_str(&j, 0, "name", l.name, sizeof l.name);
+		r_str(&j, 0, "workspace", l.workspace, sizeof l.workspace);
+		r_str(&j, 0, "dnsName", l.dns_name, sizeof l.dns_name);
+		if (json_str(&j, json_get(&j, 0, "id"), l.id, sizeof l.id) > 0)
+			stop = fn(&l, ctx) > 0;
 		json_free(&j);
 	}
 	buf_free(&b);
-	return found;
+	return none ? 0 : rc;
+}
+
+struct sought { const char *name, *workspace, *control; struct ws_leased last; int found; };
+
+static int match_lease(const struct ws_leased *l, void *ctx)
+{
+	struct sought *s = ctx;
+	if ((!*s->control || str_eq(l->control, s->control)) && (s->name ? str_eq(l->name, s->name) : str_eq(l->workspace, s->workspace))) {
+		s->last = *l;
+		s->found = 1;
+	}
+	return 0;
+}
+
+static int find_lease(const struct ws_root *root, struct sought *s, char id[static 64], struct why *why)
+{
+	if (ws_lease_each(root, match_lease, s, why) < 0)
+		return -1;
+	if (s->found)
+		str_copy(id, 64, s->last.id);
+	return s->found;
 }
 
 int ws_lease_find(const struct ws_root *root, const char *control, const char *hostname, char id[static 64], struct why *why)
 {
-	char url[512];
-	str_copy(url, sizeof url, control);
-	return find_lease(root, "name", hostname, url, 0, id, why);
+	return find_lease(root, &(struct sought){.name = hostname, .control = control}, id, why);
 }
 
 int ws_lease_of(const struct ws_root *root, const char *workspace, char control[static 512], char id[static 64], struct why *why)
 {
-	return find_lease(root, "workspace", workspace, control, *control ? 0 : 512, id, why);
+	struct sought s = {.workspace = workspace, .control = control};
+	int rc = find_lease(root, &s, id, why);
+	if (rc == 1 && !*control)
+		str_copy(control, 512, s.last.control);
+	return rc;
 }
 
 /* ---- DERP ports by control server ---- */

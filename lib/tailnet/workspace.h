@@ -1,7 +1,7 @@
 /* workspace - a name, a directory of its own, and at most one tailscaled
  *
  *	STATE/              $MOORBOX_STATE, else /var/lib/moorbox (root), else $XDG_STATE_HOME/moorbox (~/.local/state)
- *	  leases.jsonl      each node that was ours: {"id","control","name","workspace"}
+ *	  leases.jsonl      each node that was ours: {"id","control","name","workspace","dnsName"}
  *	  .certs/HOSTNAME   certificates that outlive an ephemeral node
  *	  .src/NAME           src of a workspace that was forgotten: it is never deleted, and comes back
  *	  NAME/lock         flock: held by whoever changes the workspace
@@ -82,6 +82,7 @@ void ws_root_close(struct ws_root *);
 enum { WS_CREATE = 1, WS_LOCK = 2 };
 int  ws_open(const struct ws_root *, const char *name, int flags, long long deadline, struct ws *, struct why *);
 void ws_close(struct ws *);
+int  ws_is_busy(const struct ws *);		/* opened without WS_LOCK: somebody else has the lock */
 int  ws_reload(struct ws *, struct why *);		/* reads the records again */
 
 int ws_save_spec(struct ws *, struct why *);		/* ws->spec to spec.json */
@@ -95,6 +96,9 @@ int ws_each(const struct ws_root *, int (*fn)(const char *name, void *), void *c
  * Makes the directory. dirfd is AT_FDCWD for an absolute path. */
 struct ws_socket { char path[WS_PATH]; int dirfd; char dir[WS_PATH]; };
 int ws_socket(const struct ws_root *, const struct ws *, int create, struct ws_socket *, struct why *);
+
+/* RUN/ID, where the sockets of this STATE are. 0, or -1 when there is no RUN. */
+int ws_run_dir(const struct ws_root *, char path[static WS_PATH]);
 
 /* The absolute path of its node directory. Made 0700; kept certificates for the host name come back into it. */
 int ws_node_dir(const struct ws_root *, struct ws *, int create, char path[static WS_PATH], struct why *);
@@ -125,6 +129,9 @@ struct ws_lease { pthread_t thread; int fd, dir, running, error; };
 int ws_lease_add(const struct ws_root *, const struct ws *, struct ws_lease *, struct why *);
 int ws_lease_settle(struct ws_lease *, struct why *);
 int ws_lease_drop(const struct ws_root *, const char *node_id, struct why *);
+/* Each line that can be read, in their order. A positive answer of fn's ends it. 0, or -1. */
+struct ws_leased { char id[64], control[512], name[WS_LABEL], workspace[WS_LABEL], dns_name[256]; };
+int ws_lease_each(const struct ws_root *, int (*fn)(const struct ws_leased *, void *), void *ctx, struct why *);
 /* The lease on a host name at a control server, the last one: node id into id; 1, 0 none, -1. */
 int ws_lease_find(const struct ws_root *, const char *control, const char *hostname, char id[static 64], struct why *);
 /* The same by the workspace's name; of this control server, or of any when it is "", which is then filled in. */

@@ -123,6 +123,7 @@ func init() {
 		{"approve", "NODE", "let a device in that waits for approval", (*lab).verbNode},
 		{"hide", "NODE", "take a device out of the others' sight", (*lab).verbNode},
 		{"unhide", "NODE", "put it back", (*lab).verbNode},
+		{"seen", "NODE SEC", "a device that is offline was last seen so long ago", (*lab).verbSeen},
 		{"routes", "NODE none|all|PREFIX...", "enable routes that a device advertises", (*lab).verbRoutes},
 		{"approval", "on|off", "devices need approval", (*lab).verbSwitch},
 		{"https", "on|off", "certificate domains, and the caps of HTTPS and Funnel", (*lab).verbSwitch},
@@ -449,6 +450,23 @@ func (l *lab) verbCut(w []string) (string, error) {
 		return "", usage("control's connections, or derp")
 	}
 	return fmt.Sprintln(l.conns.cut()), nil
+}
+
+func (l *lab) verbSeen(w []string) (string, error) {
+	if len(w) != 3 {
+		return "", usage("a node, and how long ago")
+	}
+	n := l.find(w[1])
+	if n == nil {
+		return "", fmt.Errorf("%s: no such node", w[1])
+	}
+	ago, err := seconds(w[2])
+	if err != nil {
+		return "", err
+	}
+	n.LastSeen = time.Now().UTC().Truncate(time.Second).Add(-ago)
+	l.bump()
+	return "", nil
 }
 
 func (l *lab) verbClock(w []string) (string, error) {
