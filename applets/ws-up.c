@@ -418,6 +418,21 @@ static int open_inbound(struct up *u, struct why *why)
 	return inbound_open(api, &ws->spec, u->needs, u->nneeds, u->deadline, why);
 }
 
+/* Tailscale SSH is the policy's to give: without its leave tailscaled refuses every change of its preferences. */
+static int check_ssh(struct up *u, struct why *why)
+{
+	if (!u->st.can_ssh && localapi_status(&u->daemon.api, &u->st, u->deadline, why) < 0)
+		return -1;
+	const char *tag = *u->st.tags ? u->st.tags : "TAG";
+	if (!u->st.can_ssh) {
+		why_set(why, R_SSH_DENIED, "the tailnet's policy has no Tailscale SSH for this node");
+		return why_hint(why, "ts-acl --ssh %.*s WHO prints what to add to the policy", (int)strcspn(tag, ","), tag);
+	}
+	if (strstr(u->st.health, "Tailscale SSH enabled, but"))
+		say("--ssh: the policy lets nobody in yet; ts-acl --ssh %.*s WHO prints what to add to it", (int)strcspn(tag, ","), tag);
+	return 0;
+}
+
 static int wait_ready(struct up *u, struct why *why)
 {
 	for (int i = 0; i < u->nready; i++) {
@@ -436,7 +451,7 @@ static int wait_ready(struct up *u, struct why *why)
 static int finish(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
-	if ((!u->noted && registered(u, why) < 0) || open_inbound(u, why) < 0)
+	if ((!u->noted && registered(u, why) < 0) || (ws->spec.ssh && check_ssh(u, why) < 0) || open_inbound(u, why) < 0)
 		return -1;
 	ws->run.phase = WS_UP;
 	if (ws_save_run(ws, why) < 0 || ws_lease_settle(&u->lease, why) < 0 || wait_ready(u, why) < 0)

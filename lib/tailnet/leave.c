@@ -81,6 +81,9 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 		cause.reason = R_NONE;
 		registered = 0;
 	}
+	/* with this preference, and no leave for it in the policy, tailscaled refuses to change any, to log out as well */
+	if (ws->spec.ssh && !cause.reason)
+		localapi_patch(&d->api, "{\"RunSSH\":false,\"RunSSHSet\":true}", deadline, &ignored);
 	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, deadline, &cause);
 	/* its lease goes before run.json, which alone remembers the id if we are killed here; that of a kept one goes with the node */
 	if (!out && !(listed && registered))

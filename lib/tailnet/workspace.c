@@ -503,11 +503,14 @@ int ws_socket(const struct ws_root *root, const struct ws *ws, int create, struc
 	return 0;
 }
 
-static int certs_dir(const struct ws_root *root, int create)
+/* What of a node directory is the host name's rather than the node's. */
+static const struct { const char *name, *place; } outlives[] = {{"certs", ".certs"}, {"ssh", ".ssh"}};
+
+static int outlives_dir(const struct ws_root *root, int i, int create)
 {
 	if (create)
-		mkdirat(root->fd, ".certs", 0700);
-	return openat(root->fd, ".certs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		mkdirat(root->fd, outlives[i].place, 0700);
+	return openat(root->fd, outlives[i].place, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
 int ws_node_dir(const struct ws_root *root, struct ws *ws, int create, char path[static WS_PATH], struct why *why)
@@ -526,27 +529,32 @@ int ws_node_dir(const struct ws_root *root, struct ws *ws, int create, char path
 	int node = file_dir_at(ws->dir, "node", 1, why);
 	if (node < 0)
 		return -1;
-	int certs = certs_dir(root, 0);
-	if (certs >= 0) {
-		renameat(certs, ws->spec.hostname, node, "certs");	/* fails when there are some already: right */
-		close(certs);
+	for (size_t i = 0; i < sizeof outlives / sizeof *outlives; i++) {
+		int dir = outlives_dir(root, i, 0);
+		if (dir >= 0) {
+			renameat(dir, ws->spec.hostname, node, outlives[i].name);	/* fails when there are some already: right */
+			close(dir);
+		}
 	}
 	close(node);
 	return 0;
 }
 
-static void keep_certs(const struct ws_root *root, struct ws *ws)
+static void keep_names_own(const struct ws_root *root, struct ws *ws)
 {
 	int node = openat(ws->dir, "node", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
 	if (node < 0)
 		return;
-	int certs = fstatat(node, "certs", &st, AT_SYMLINK_NOFOLLOW) < 0 || !*ws->spec.hostname ? -1 : certs_dir(root, 1);
-	if (certs >= 0) {
-		struct why ignored;
-		file_remove_tree(certs, ws->spec.hostname, &ignored);
-		renameat(node, "certs", certs, ws->spec.hostname);
-		close(certs);
+	for (size_t i = 0; i < sizeof outlives / sizeof *outlives && *ws->spec.hostname; i++) {
+		const char *name = outlives[i].name;
+		int dir = fstatat(node, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -1 : outlives_dir(root, i, 1);
+		if (dir >= 0) {
+			struct why ignored;
+			file_remove_tree(dir, ws->spec.hostname, &ignored);
+			renameat(node, name, dir, ws->spec.hostname);
+			close(dir);
+		}
 	}
 	close(node);
 }
@@ -667,7 +675,7 @@ int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
 			rmdir(s.dir);
 	}
 	/* run.json went first, in ws_drop_run: from here on a kill leaves a workspace that is merely down */
-	keep_certs(root, ws);
+	keep_names_own(root, ws);
 	if (keep_src(root, ws, why) < 0)
 		return -1;
 	/* Taken out of sight whole: were its files removed in place, whoever waits for the lock would begin anew among them. */

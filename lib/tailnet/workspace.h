@@ -2,7 +2,7 @@
  *
  *	STATE/              $MOORBOX_STATE, else /var/lib/moorbox (root), else $XDG_STATE_HOME/moorbox (~/.local/state)
  *	  leases.jsonl      each node that was ours: {"id","control","name","workspace","dnsName"}
- *	  .certs/HOSTNAME   certificates that outlive an ephemeral node
+ *	  .certs/HOSTNAME   certificates that outlive an ephemeral node; .ssh/HOSTNAME the same of Tailscale SSH's host keys
  *	  .src/NAME           src of a workspace that was forgotten: it is never deleted, and comes back
  *	  NAME/lock         flock: held by whoever changes the workspace
  *	      /spec.json    what was asked; no secret
@@ -113,8 +113,8 @@ int ws_is_orphan(const struct ws *);
  * the rest of ws->run stays empty. */
 void ws_find_run(const struct ws_root *, struct ws *);
 
-/* Deletes all of it: node directory, socket, records, NAME/ itself. Certificates and src are moved to STATE/.certs and
- * STATE/.src first. */
+/* Deletes all of it: node directory, socket, records, NAME/ itself. Certificates, SSH host keys and src are moved to
+ * STATE/.certs, .ssh and .src first. */
 int ws_forget(const struct ws_root *, struct ws *, struct why *);
 
 /* src as it was before ws_forget comes back into the workspace, unless that has one. */
