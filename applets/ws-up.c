@@ -699,9 +699,9 @@ static int prepare_target(struct up *u, const char *name, struct why *why)
 {
 	if (!*u->spec.netns)
 		return 0;
-	if (target_check_reach(u->spec.control, daemon_proxy(u->spec.control), why) < 0)
+	if (!u->has_target && find_target(u, name, why) < 0)
 		return -1;
-	return u->has_target ? 0 : find_target(u, name, why);
+	return target_check_reach(&u->target, u->spec.control, daemon_proxy(u->spec.control), why);
 }
 
 static int bring_up(struct up *u, const char *name, struct why *why)

@@ -175,10 +175,58 @@ static int on_loopback(const char *url)
 		|| (str_starts(host, "localhost") && strchr(":/", host[9]));
 }
 
-int target_check_reach(const char *control, const char *proxy, struct why *why)
+static int is_address(const char *url)
+{
+	const char *host = strstr(url, "://"), *at;
+	host = host ? host + 3 : url;
+	if ((at = memrchr(host, '@', strcspn(host, "/?#"))))
+		host = at + 1;
+	return *host == '[' || strspn(host, "0123456789.") == strcspn(host, ":/?#");
+}
+
+/* Are all of its name servers on loopback? The text is cut into lines. */
+static int only_stubs(char *text)
+{
+	int stubs = 0;
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char server[64];
+		if (sscanf(line, " nameserver %63s", server) != 1)
+			continue;
+		if (!str_starts(server, "127.") && !str_eq(server, "::1"))
+			return 0;
+		stubs++;
+	}
+	return stubs;
+}
+
+static int of_named(const char *told, const char *file, struct buf *b);
+
+/* This machine's resolver is what would be asked there: a container's own, as docker's 127.0.0.11, has a file of its own. */
+static int asks_our_stub(const struct target *t)
+{
+	struct buf there = {0}, here = {0};
+	struct why ignored;
+	int known = t->anchor.pid ? netns_etc(t->anchor.pid, "resolv.conf", &there) : of_named(t->told, "resolv.conf", &there);
+	int ours = file_read(AT_FDCWD, "/etc/resolv.conf", &here, 64 << 10, &ignored) == 0
+		&& (known < 0 || str_eq(buf_cstr(&there), buf_cstr(&here)));
+	int stub = ours && here.len && only_stubs(here.p);
+	buf_free(&there);
+	buf_free(&here);
+	return stub;
+}
+
+int target_check_reach(const struct target *t, const char *control, const char *proxy, struct why *why)
 {
 	char shown[300];
-	if (!on_loopback(proxy ? proxy : control))
+	const char *first = proxy ? proxy : control;
+	if (!on_loopback(first) && !is_address(first) && asks_our_stub(t)) {
+		why_set(why, R_LOOPBACK_IN_NETNS, "%s has no resolver: this machine's is on its own loopback, which cannot be reached from there",
+			t->told);
+		if (*t->told != '/')
+			return why_hint(why, "give the process a resolv.conf of its own, with a nameserver that it reaches");
+		return why_hint(why, "put a nameserver into /etc/netns/%s/resolv.conf", strrchr(t->told, '/') + 1);
+	}
+	if (!on_loopback(first))
 		return 0;
 	why_set(why, R_LOOPBACK_IN_NETNS, "the %s %s is on this machine's loopback, which cannot be reached from the other network namespace",
 		proxy ? "proxy" : "control server", http_redact_url(shown, sizeof shown, proxy ? proxy : control));

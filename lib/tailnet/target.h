@@ -20,9 +20,9 @@ struct target {
 int  target_open(const char *told, const char *name, struct target *, long long deadline, struct why *);
 void target_close(struct target *);
 
-/* What tailscaled has to reach must not be on this machine's loopback, which is another one there: [loopback-in-netns].
- * proxy may be NULL. */
-int target_check_reach(const char *control, const char *proxy, struct why *);
+/* What tailscaled has to reach must not be on this machine's loopback, which is another one there, and no more must the
+ * resolver of its name, with which tailscaled would wait for ever and say nothing: [loopback-in-netns]. proxy may be NULL. */
+int target_check_reach(const struct target *, const char *control, const char *proxy, struct why *);
 
 /* Puts the resolv.conf and hosts that hold there into NAME/, to be seen by the daemon. 0, or -1. */
 int target_prepare(struct target *, const struct ws_root *, const struct ws *, struct why *);
