@@ -24,7 +24,7 @@ enum {
 	HELD_MAX = 2 << 20, SMALL = 16 << 10,	/* once so much waits in all, less is taken at once */
 	PIPE_PIECE = 4096,	/* so much can be written to a pipe that poll calls writable, and never blocks */
 	LINGER_MS = 10000,	/* for a client to read what was sent to it, after the far side has gone */
-	LOOK_MS = 10, LOOK_MAX_MS = 2000,	/* is a client that has ended one way still there? Less and less often */
+	LOOK_MS = 1, LOOK_MAX_MS = 2000,	/* is a client that has ended one way still there? At once, then less and less often */
 	TICK_MS = 10,
 	EVENTS = 64,
 };
@@ -369,7 +369,8 @@ static void tick(struct relay *r)
 	if (wanted == r->ticking)
 		return;
 	struct timespec every = { .tv_nsec = wanted * TICK_MS * 1000000L };
-	struct itimerspec t = { .it_interval = every, .it_value = every };
+	struct timespec first = { .tv_nsec = wanted * LOOK_MS * 1000000L };
+	struct itimerspec t = { .it_interval = every, .it_value = first };
 	timerfd_settime(r->tick.fd, 0, &t, NULL);
 	r->ticking = wanted;
 }
@@ -452,6 +453,20 @@ static void pair_waits(struct relay *r, struct pair *p)
 	r->waiting += !p->linger && !p->look;
 }
 
+/* Nobody will take what may still come: the far side is let go, which is how it hears of it. */
+static void look_after(struct relay *r, struct pair *p)
+{
+	if (!p->look || !clock_passed(p->look))
+		return;
+	if (left_for_good(p->near.fd) == 1) {
+		p->down.broken = p->down.broken ? p->down.broken : EPIPE;
+		pair_close(r, p);
+		return;
+	}
+	p->look_ms = p->look_ms < LOOK_MAX_MS ? 2 * p->look_ms : LOOK_MAX_MS;
+	p->look = clock_ms() + p->look_ms;
+}
+
 /* What follows from the state of both ways. */
 static void pair_settle(struct relay *r, struct pair *p)
 {
@@ -491,7 +506,10 @@ static void pair_settle(struct relay *r, struct pair *p)
 	if (flow_over(up) && up->ended && !p->look) {
 		pair_waits(r, p);
 		p->look_ms = LOOK_MS;
-		p->look = clock_ms() + LOOK_MS;
+		p->look = clock_ms();
+		look_after(r, p);
+		if (p->dead)
+			return;
 	}
 	unsigned near = 0, far = 0;
 	if (!up->ended && !up->wait)
@@ -557,20 +575,6 @@ static void side_ready(struct relay *r, struct side *s, unsigned events)
 	if (to->broken)
 		flow_drop(to);
 	pair_settle(r, p);
-}
-
-/* Nobody will take what may still come: the far side is let go, which is how it hears of it. */
-static void look_after(struct relay *r, struct pair *p)
-{
-	if (!p->look || !clock_passed(p->look))
-		return;
-	if (left_for_good(p->near.fd) == 1) {
-		p->down.broken = p->down.broken ? p->down.broken : EPIPE;
-		pair_close(r, p);
-		return;
-	}
-	p->look_ms = p->look_ms < LOOK_MAX_MS ? 2 * p->look_ms : LOOK_MAX_MS;
-	p->look = clock_ms() + p->look_ms;
 }
 
 static void end_waiting(struct relay *r)
