@@ -17,6 +17,9 @@
 enum {
 	FRESH_MS = 2000,		/* so long what the netmap said holds */
 	ONLINE_MS = 30000, OFFLINE_MS = 8000,	/* for a connection to come about */
+	/* Where the peer's side closes first, tailscaled now and then picks a port that the peer still holds, and its SYNs are
+	 * never answered: without an answer it is asked anew, with another port. */
+	ANEW_MS = 2000, ANEW_TIMES = 2,
 	RESTART_MS = 10000,		/* for a tailscaled that went away to come back */
 	AGAIN_MS = 200,
 	LOOK_MS = 10000,
@@ -39,13 +42,13 @@ enum step { WAIT_LOOK, ASKED, SELF, AGAIN, OVER };
 struct carry_dial {
 	struct carry *c;
 	struct target *to;
-	int port, fd, ready, redialled;
+	int port, fd, ready, redialled, anew;
 	enum step step;
 	char dialled[48];
 	struct dial_answer *answer;
 	struct dial_tcp *tcp;
 	struct relay_watch watch;
-	long long began, deadline, again;
+	long long began, deadline, again, asked;
 	struct why why;
 	carry_done *done;
 	void *ctx;
@@ -345,6 +348,7 @@ static void dial_start(struct carry_dial *d)
 	}
 	str_copy(d->dialled, sizeof d->dialled, d->to->dial);
 	d->step = ASKED;
+	d->asked = clock_ms();
 	d->answer = xalloc(sizeof *d->answer);
 	d->answer->length = -1;
 	d->watch = (struct relay_watch){ .fd = d->fd, .ready = dial_event, .ctx = d };
@@ -461,8 +465,13 @@ static void each_tick(void *ctx, unsigned events)
 			d->why.reason = R_NONE;
 			*d->dialled = 0;
 			wait_for_look(d);
-		} else if (d->step == SELF && !d->ready)
+		} else if (d->step == SELF && !d->ready) {
 			tcp_ready(d);		/* may end d, and only d */
+		} else if (d->step == ASKED && !d->ready && d->anew < ANEW_TIMES && now - d->asked > ANEW_MS << d->anew) {
+			let_go(d);
+			d->anew++;
+			dial_start(d);
+		}
 	}
 	check_look(c, now);
 	tell_failures(c);
