@@ -722,6 +722,7 @@ int ts_forward_main(char **argv)
 		opt_usage("--auth or --no-auth, not both");
 	opt_want(&o, is_split ? 0 : 1, is_split ? 1 : FORWARDS_MAX);
 	if (is_split) {
+		secret_no_core();
 		if (auth)
 			take_cred(auth);
 		else if (!no_auth)
