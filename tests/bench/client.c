@@ -7,7 +7,7 @@
  *       socks:PORT:HOST:PORT     by a SOCKS5 proxy on 127.0.0.1
  * KIND  give   read MIB of what is given, then the end
  *       take   send MIB, wait for the end
- *       byte   connect and read the first byte, ROUNDS times: prints the time of one
+ *       echo   connect, send a byte, get it back, ROUNDS times: prints the time of one
  *       idle   ROUNDS connections that stay open until stdin ends; prints a line when they are there
  *
  * Prints: microseconds, a tab, 0.
@@ -111,10 +111,10 @@ int main(int argc, char **argv)
 	long long count = atoll(argv[3]), bytes = count << 20, moved = 0;
 	double began = now_us();
 	int fd;
-	if (!strcmp(argv[2], "byte")) {
+	if (!strcmp(argv[2], "echo")) {
 		for (int i = 0; i < count; i++) {
 			fd = go(argv[1]);
-			need(early_len || read(fd, room, 1) == 1, "no byte");
+			need(write(fd, "x", 1) == 1 && read(fd, room, 1) == 1, "no byte");
 			close(fd);
 		}
 		printf("%.1f\t0\n", (now_us() - began) / (double)count);

@@ -1,9 +1,10 @@
-/* server - what is at the other end of ts-nc: a port that gives, one that takes, one that says a byte
+/* server - what is at the other end of ts-nc: a port that gives, one that takes, one that says a byte, one that echoes one
  *
  * usage: server MIB
  *
- * Prints three ports of 127.0.0.1, tabs between them: the first sends MIB and closes; the second reads MIB and then
- * closes; the third sends one byte and closes. Runs until it is ended.
+ * Prints four ports of 127.0.0.1, tabs between them: the first sends MIB and closes; the second reads MIB and then
+ * closes; the third sends one byte and closes; the fourth sends back what it gets, a byte, until the other side closes.
+ * Runs until it is ended.
  */
 #include <arpa/inet.h>
 #include <signal.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20 };
-enum what { GIVE, TAKE, BYTE };
+enum what { GIVE, TAKE, BYTE, ECHO };
 
 static char chunk[CHUNK];
 
@@ -35,6 +36,11 @@ static void serve(int fd, enum what what, long long left)
 		(void)!write(fd, "x", 1);
 		return;
 	}
+	if (what == ECHO) {
+		while (read(fd, chunk, 1) == 1 && write(fd, chunk, 1) == 1)
+			;
+		return;
+	}
 	while (left > 0) {
 		size_t want = left < CHUNK ? left : CHUNK;
 		ssize_t n = what == GIVE ? write(fd, chunk, want) : read(fd, chunk, want);
@@ -46,18 +52,18 @@ static void serve(int fd, enum what what, long long left)
 
 int main(int argc, char **argv)
 {
-	int fds[3], ports[3];
+	int fds[4], ports[4];
 	long long size = argc == 2 ? atoll(argv[1]) << 20 : 0;
 	if (size <= 0)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		fds[i] = listen_any(&ports[i]);
-	printf("%d\t%d\t%d\n", ports[0], ports[1], ports[2]);
+	printf("%d\t%d\t%d\t%d\n", ports[0], ports[1], ports[2], ports[3]);
 	fclose(stdout);
-	for (int i = 0; i < 2; i++)
-		if (fork() == 0) {
+	for (int i = 0; i < 4; i++)
+		if (i != BYTE && fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGTERM);
 			for (int fd; (fd = accept(fds[i], NULL, NULL)) >= 0; close(fd))
 				serve(fd, i, size);
