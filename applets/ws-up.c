@@ -109,7 +109,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READY_MAX = 16, UNDO_MS = 5000, ORPHAN_MS = 1500, NEEDS_MAX = WS_DERPS + 4 };
+enum { READY_MAX = 16, UNDO_MS = 5000, NEEDS_MAX = WS_DERPS + 4 };
 
 extern char **environ;
 
@@ -284,8 +284,7 @@ static void names(struct up *u, const char *name, char clean[static WS_LABEL])
 static int tidy(struct up *u, int forget, struct why *why)
 {
 	struct leave l = {.forget = forget, .force = 1, .refused = u->refused};
-	/* where the owner of a network namespace is gone, its cables mostly are, too */
-	long long patient = clock_ms() + (ws_is_orphan(&u->ws) ? ORPHAN_MS : UNDO_MS);
+	long long patient = clock_ms() + UNDO_MS;
 	return leave_run(&u->root, &u->ws, &l, patient, why);
 }
 

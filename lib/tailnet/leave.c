@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORWARDS_MS = 3000 };
+enum { FORWARDS_MS = 3000, ORPHAN_MS = 1500 };
 
 /* A TUN node must take its routes and rules back: only SIGTERM lets it. */
 static int last_signal(const struct ws *ws)
@@ -67,7 +67,9 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	struct why cause = {0};
 	struct node_status st;
 	int registered = 1, listed = ws->spec.keep;
-	if (settled_status(ws, l, d, &st, deadline, &cause) == 0) {
+	/* where the owner of a network namespace is gone, its cables mostly are, too */
+	long long soon = clock_ms() + ORPHAN_MS, patient = ws_is_orphan(ws) && (!deadline || soon < deadline) ? soon : deadline;
+	if (settled_status(ws, l, d, &st, patient, &cause) == 0) {
 		registered = st.has_key;
 		if (*st.id)
 			str_copy(ws->run.node_id, sizeof ws->run.node_id, st.id);
@@ -83,8 +85,8 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	}
 	/* with this preference, and no leave for it in the policy, tailscaled refuses to change any, to log out as well */
 	if (ws->spec.ssh && !cause.reason)
-		localapi_patch(&d->api, "{\"RunSSH\":false,\"RunSSHSet\":true}", deadline, &ignored);
-	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, deadline, &cause);
+		localapi_patch(&d->api, "{\"RunSSH\":false,\"RunSSHSet\":true}", patient, &ignored);
+	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, patient, &cause);
 	/* its lease goes before run.json, which alone remembers the id if we are killed here; that of a kept one goes with the node */
 	if (!out && !(listed && registered))
 		ws_lease_drop(root, ws->run.node_id, &ignored);	/* a failure shows again below, when the daemon has ended */
