@@ -117,12 +117,21 @@ static int apply(struct settings *s, const struct json *j, const char *file, str
 	return 0;
 }
 
+int settings_read(struct settings *s, const char *file, const char *text, size_t len, struct why *why)
+{
+	struct json j;
+	struct why parse = {0};
+	if (json_parse(&j, text, len, &parse) < 0)
+		return why_set(why, R_BAD_CONFIG, "%s: %s", file, parse.msg);
+	int rc = apply(s, &j, file, why);
+	json_free(&j);
+	return rc;
+}
+
 /* 1 when the file was there and read, 0 when there is none, -1. */
 static int read_config(struct settings *s, const char *path, struct why *why)
 {
 	struct buf b = {0};
-	struct json j;
-	struct why parse = {0};
 	if (file_read(AT_FDCWD, path, &b, CONFIG_MAX, why) < 0) {
 		int none = errno == ENOENT || errno == ENOTDIR;
 		buf_wipe(&b);
@@ -130,32 +139,33 @@ static int read_config(struct settings *s, const char *path, struct why *why)
 	}
 	str_copy(s->config, sizeof s->config, path);
 	struct stat st;
-	int rc = json_parse(&j, buf_cstr(&b), b.len, &parse);
-	if (rc < 0)
-		why_set(why, R_BAD_CONFIG, "%s: %s", path, parse.msg);
-	else {
-		rc = apply(s, &j, path, why);
-		json_free(&j);
-		if (s->key.p && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 044)
-			s->config_mode = st.st_mode & 07777;
-	}
+	int rc = settings_read(s, path, buf_cstr(&b), b.len, why);
+	if (s->key.p && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 044)
+		s->config_mode = st.st_mode & 07777;
 	buf_wipe(&b);
 	return rc < 0 ? -1 : 1;
 }
 
-static int find_config(struct settings *s, struct why *why)
+int settings_file(char *dst, int size, struct why *why)
 {
 	const char *told = getenv("MOORBOX_CONFIG"), *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	if (told && *told)
+		return str_copy(dst, size, told) < 0 ? why_set(why, R_BAD_CONFIG, "MOORBOX_CONFIG: too long a path") : 0;
+	if (xdg && *xdg == '/' && str_fmt(dst, size, "%s/moorbox/config.json", xdg) > 0)
+		return 0;
+	if (home && *home && str_fmt(dst, size, "%s/.config/moorbox/config.json", home) > 0)
+		return 0;
+	return why_set(why, R_NO_HOME, "no place for the config file: neither MOORBOX_CONFIG nor XDG_CONFIG_HOME nor HOME is set");
+}
+
+static int find_config(struct settings *s, int must, struct why *why)
+{
+	const char *told = getenv("MOORBOX_CONFIG"), *home = getenv("HOME");
 	char path[4096];
-	if (told && *told) {
-		int rc = read_config(s, told, why);
-		return rc ? rc : why_set(why, R_BAD_CONFIG, "MOORBOX_CONFIG=%s: no such file", told);
-	}
-	int rc = 0;
-	if (xdg && *xdg == '/' && str_fmt(path, sizeof path, "%s/moorbox/config.json", xdg) > 0)
-		rc = read_config(s, path, why);
-	else if (home && *home && str_fmt(path, sizeof path, "%s/.config/moorbox/config.json", home) > 0)
-		rc = read_config(s, path, why);
+	struct why ignored;
+	int rc = settings_file(path, sizeof path, &ignored) < 0 ? 0 : read_config(s, path, why);
+	if (told && *told)
+		return rc || !must ? rc : why_set(why, R_BAD_CONFIG, "MOORBOX_CONFIG=%s: no such file", told);
 	if (!rc && home && *home && str_fmt(path, sizeof path, "%s/.config/perry/config.json", home) > 0)
 		rc = read_config(s, path, why);
 	return rc;
@@ -223,10 +233,16 @@ void settings_hide_keys(void)
 		unsetenv(names[i]);
 }
 
+int settings_load_file(struct settings *s, struct why *why)
+{
+	*s = (struct settings){.ephemeral = -1};
+	return find_config(s, 0, why) < 0 ? -1 : 0;
+}
+
 int settings_load(struct settings *s, struct why *why)
 {
 	*s = (struct settings){.ephemeral = -1};
-	if (find_config(s, why) < 0)
+	if (find_config(s, 1, why) < 0)
 		return -1;
 	key_from_env(s);
 	if (from_env("TS_CLIENT_ID", s->client_id, sizeof s->client_id, why) < 0

@@ -35,6 +35,12 @@ struct settings {
 /* Environment over config over defaults. [bad-config] names the file and the key. The caller owns settings.key. */
 int settings_load(struct settings *, struct why *);
 
+/* For who writes the file: where it is, or will be ([no-home]); what it alone says (none is fine); whether this text could be it,
+ * read over what *s has: [bad-config]. */
+int settings_file(char *dst, int size, struct why *);
+int settings_load_file(struct settings *, struct why *);
+int settings_read(struct settings *, const char *file, const char *text, size_t len, struct why *);
+
 int settings_tag(struct settings *, const char *tag, struct why *);	/* adds one; "ci" becomes "tag:ci"; [usage] */
 
 /* Where the key comes from: src or, when NULL, what the settings say. NULL with [no-key], [bad-config]. */
