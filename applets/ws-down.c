@@ -26,7 +26,7 @@
  *   2  usage
  *   3  one is ended here but still listed at the control server; run it again later
  * example: ws-ls | xargs ws-down
- * see: ws-up ws-ls
+ * see: ws-up ws-ls ws-gc
  */
 #include "api.h"
 #include "clock.h"
@@ -98,7 +98,7 @@ static void explain(int left, const struct ws *ws)
 		warn("logged out; as a kept node it stays listed at %s until it is deleted there", ws->spec.control);
 		break;
 	case LEFT_DEAD:
-		say("its tailscaled was dead already; the node may be listed at %s until it is cleaned up there", ws->spec.control);
+		say("its tailscaled was dead already; the node may be listed at %s until it is cleaned up there: ws-gc --api SRC", ws->spec.control);
 		break;
 	default:
 		verbose("%s", done_words(left));
