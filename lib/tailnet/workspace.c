@@ -851,6 +851,16 @@ int ws_lease_drop(const struct ws_root *root, const char *node_id, struct why *w
 	return !rc && used > BLANKS && blanks > used / 2 ? rewrite_leases(root, NULL, NULL, NULL, why) : rc;
 }
 
+static int load_lease(struct ws_leased *l, const struct json *j)
+{
+	memset(l, 0, sizeof *l);
+	r_str(j, 0, "control", l->control, sizeof l->control);
+	r_str(j, 0, "name", l->name, sizeof l->name);
+	r_str(j, 0, "workspace", l->workspace, sizeof l->workspace);
+	r_str(j, 0, "dnsName", l->dns_name, sizeof l->dns_name);
+	return json_str(j, json_get(j, 0, "id"), l->id, sizeof l->id) > 0;
+}
+
 int ws_lease_each(const struct ws_root *root, int (*fn)(const struct ws_leased *, void *), void *ctx, struct why *why)
 {
 	struct buf b = {0};
@@ -860,14 +870,10 @@ int ws_lease_each(const struct ws_root *root, int (*fn)(const struct ws_leased *
 	for (char *line = b.p, *end; !rc && !stop && line && (end = memchr(line, '\n', b.p + b.len - line)); line = end + 1) {
 		struct json j;
 		struct why ignored;
-		struct ws_leased l = {0};
+		struct ws_leased l;
 		if (json_parse(&j, line, end - line, &ignored) < 0)
 			continue;
-		r_str(&j, 0, "control", l.control, sizeof l.control);
-		r_str(&j, 0, "name", l.name, sizeof l.name);
-		r_str(&j, 0, "workspace", l.workspace, sizeof l.workspace);
-		r_str(&j, 0, "dnsName", l.dns_name, sizeof l.dns_name);
-		if (json_str(&j, json_get(&j, 0, "id"), l.id, sizeof l.id) > 0)
+		if (load_lease(&l, &j))
 			stop = fn(&l, ctx) > 0;
 		json_free(&j);
 	}

@@ -13,6 +13,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	if (json_parse(&j, text, size, &why) == 0) {
 		load_spec(&ws.spec, &j);
 		load_run(&ws.run, &j);
+		struct ws_leased lease;
+		if (load_lease(&lease, &j) != (*lease.id != 0) || strlen(lease.id) > 63 || strlen(lease.dns_name) > 255)
+			abort();
 		json_free(&j);
 	}
 	const struct ws_spec *s = &ws.spec;
