@@ -1,7 +1,9 @@
-/* ts-install - install a verified Tailscale from a bundle or release file; roll back; uninstall
+/* ts-install - install a verified Tailscale from file, net or apt; roll back
  *
- * usage: ts-install [-0jqvnf] [-V VERSION] [--arch A] [--prefix DIR] [--daemon-only] FILE
- * usage: ts-install [--root FILE] [--sha256 HEX] [--lock FILE] [--write-lock FILE] [--max-age DUR] FILE
+ * usage: ts-install [-0jqvnf] [-V VERSION] [--arch A] [--prefix DIR] [--daemon-only] [FILE | URL]
+ * usage: ts-install [--root FILE] [--sha256 HEX] [--lock FILE] [--write-lock FILE] [--max-age DUR] [FILE | URL]
+ * usage: ts-install [--mirror URL]... [--ca FILE] [-t DUR]
+ * usage: ts-install --apt URL --suite S [--keyring FILE]
  * usage: ts-install --list | --rollback | --uninstall [--prefix DIR]
  *
  * -0, --null             end each record with NUL, not newline
@@ -10,7 +12,7 @@
  * -v, --verbose          say each step
  * -n, --dry-run          verify, and say what would be done
  * -f, --force            replace the same version if it has other bytes; remove what is in use
- * -V, --version-is VERSION  it must be this version
+ * -V, --version-is VERSION  it must be this version; from the net: this one, stable (default) or unstable
  *     --arch A           for this machine: amd64, arm64, arm, 386... (default: this one)
  *     --prefix DIR       install below DIR (default: /usr/local for root, else ~/.local)
  *     --daemon-only      leave out the tailscale command, which moorbox does not need
@@ -20,7 +22,13 @@
  *     --write-lock FILE  write what was installed to a lock file, or into it
  *     --root FILE        trust the root keys in FILE instead of Tailscale's
  *     --max-age DUR      it must not be older than this: 90d
- *     --rollback         back to the version that was installed before
+ *     --mirror URL       ask there first, in the order given; also a folder
+ *     --ca FILE          trust the CAs in FILE (PEM) for TLS
+ * -t, --timeout DUR      fetching must be done in DUR (default: only what stalls is given up)
+ *     --apt URL          take the .deb of the apt repository at URL, without apt
+ *     --suite S          its suite or codename: bookworm
+ *     --keyring FILE     trust the OpenPGP keys in FILE instead of Tailscale's
+ *     --rollback         back to the version that was current before
  *     --list             print what is installed
  *     --uninstall        remove all of it
  *
@@ -28,6 +36,9 @@
  * distsign.pub.sig beside it), or a folder with either, of which the newest is taken. It is verified whole, as
  * ts-verify does it, before anything in it is looked at. Then the two programs are written to a folder of their
  * own, and one link is switched to it: at any time there is the old version or the new one. ws-up finds it there.
+ *
+ * Without FILE it is fetched, as ts-fetch does it: from the cache, the mirrors, Tailscale's packages host, in this order; each
+ * says what it answered. A URL is fetched with its .sig, and the keys from the root of its host or from beside it.
  *
  * Workspaces that run keep their program until they are taken down; a version in use is not removed. The current
  * version, the one before it and those in use are kept.
@@ -48,22 +59,31 @@
  *
  * exit: 0 done, 1 not done, 2 usage, 3 try again
  * env:
- *   HOME  ~/.local is below it
+ *   HOME                   ~/.local and ~/.cache are below it
+ *   HTTPS_PROXY, NO_PROXY  proxy
+ *   SSL_CERT_FILE          CAs to trust for TLS
+ *   MOORBOX_PACKAGES       what is asked last, instead of https://pkgs.tailscale.com
  * files:
  *   PREFIX/lib/moorbox/current       link to the version that is used
  *   PREFIX/lib/moorbox/VERSION       tailscaled, tailscale
  *   PREFIX/lib/moorbox/VERSION.json  receipt: what it is, where it came from, who signed it
+ *   ~/.cache/moorbox/releases        what was fetched
+ * example: ts-install
  * example: ts-install tailscale_1.102.5.moor
  * example: ts-install --lock tailscale.lock tailscale_1.102.5_amd64.tgz
+ * example: ts-install --suite sid --apt https://mirror.example.com/debian
  * example: ts-install --rollback
- * see: ts-verify ws-up
+ * see: ts-fetch ts-verify ws-up
  */
 #include "clock.h"
 #include "contents.h"
 #include "err.h"
+#include "fetch.h"
 #include "file.h"
+#include "http.h"
 #include "install.h"
 #include "pin.h"
+#include "progress.h"
 #include "rec.h"
 #include "release.h"
 #include "str.h"
@@ -80,6 +100,7 @@ enum { BUSY_MS = 10000 };
 static struct rec out;
 static struct install in;
 static struct trust_how how;
+static struct fetch net;
 static const char *prefix, *source, *write_lock;
 static int dry_run, force, allow_downgrade, daemon_only;
 
@@ -111,7 +132,10 @@ static void said_kept(const char *version, const char *users)
 
 static _Noreturn void fail(struct why *why)
 {
-	err_subject = source;
+	static char shown[600];
+	progress_end();
+	fetch_close(&net);
+	err_subject = source && strstr(source, "://") ? http_redact_url(shown, sizeof shown, source) : source;
 	die_why(why);
 }
 
@@ -149,7 +173,10 @@ static int take(struct trust_verdict *v, void *ctx)
 	str_copy(r->version, sizeof r->version, v->what.version);
 	str_copy(r->arch, sizeof r->arch, v->what.arch);
 	str_copy(r->file, sizeof r->file, v->name);
-	str_copy(r->source, sizeof r->source, source);
+	if (strstr(source, "://"))
+		http_redact_url(r->source, sizeof r->source, source);
+	else
+		str_copy(r->source, sizeof r->source, source);
 	str_copy(r->chain, sizeof r->chain, v->chain);
 	str_copy(r->signer, sizeof r->signer, v->signer);
 	str_copy(r->root, sizeof r->root, v->root ? v->root : "");
@@ -300,6 +327,81 @@ static void from_path(const char *path)
 		install_file(path);
 }
 
+/* ---- from the net ---- */
+
+static void told(const char *place, const struct why *why)
+{
+	progress_end();
+	if (!why)
+		say("%s: it is there", place);
+	else
+		say("%s: %s [%s]", place, why->msg, reason_word(why->reason));
+}
+
+/* That very version is installed, whole, and nothing is asked about it that only its archive can answer. */
+static int is_current(const char *version)
+{
+	struct got g = {0};
+	if (force || how.sha256 || how.lock || how.root || how.max_age_s || write_lock || !str_eq(version, in.current) ||
+		!install_receipt(&in, version, &g.r) || !str_eq(g.r.arch, how.arch) || (!daemon_only && !*g.r.tailscale) ||
+		!install_intact(&in, &g.r))
+		return 0;
+	say("%s is installed already", version);
+	print("already", &g.r, g.r.before);
+	return 1;
+}
+
+static void go(const char *path)
+{
+	progress_end();
+	if (dry_run)
+		dry(path);
+	else
+		install_file(path);
+}
+
+static void from_net(const char *version)
+{
+	struct why why;
+	char newest[32], path[4400];
+	static char from[600];
+	if (!release_is_version(version)) {
+		if (fetch_version(&net, str_eq(version, "unstable") ? version : "stable", newest, &why) < 0)
+			fail(&why);
+		version = newest;
+	}
+	if (is_current(version))
+		return;
+	if (!allow_downgrade && release_check_downgrade(version, in.current, "which is installed", &why) < 0)
+		fail(&why);
+	if (fetch_release(&net, version, how.arch, path, sizeof path, from, &why) < 0)
+		fail(&why);
+	source = from;
+	how.version = version;
+	go(path);
+}
+
+static void from_url(const char *url)
+{
+	struct why why;
+	char path[4400];
+	if (fetch_url(&net, url, path, sizeof path, &why) < 0)
+		fail(&why);
+	go(path);
+}
+
+static void from_apt(const char *url, const char *suite)
+{
+	struct why why;
+	char path[4400], index[4400];
+	source = url;
+	if (fetch_apt(&net, url, suite, path, sizeof path, index, sizeof index, &why) < 0)
+		fail(&why);
+	how.index = index;
+	how.suite = suite;
+	go(path);
+}
+
 /* ---- the rest ---- */
 
 static void list_one(const struct receipt *r, void *ctx)
@@ -388,8 +490,9 @@ int ts_install_main(char **argv)
 {
 	struct pins lock;
 	struct why why;
-	const char *lock_path = NULL;
-	int what = 0;
+	net.dir = -1;
+	const char *lock_path = NULL, *version = NULL, *apt = NULL, *suite = NULL;
+	int what = 0, mirrors = 0;
 	struct opt o = opt_start(argv, opts);
 	for (int c; (c = opt_next(&o)); )
 		switch (c) {
@@ -398,7 +501,8 @@ int ts_install_main(char **argv)
 		case 'q': out.mode = REC_NONE; break;
 		case 'n': dry_run = 1; break;
 		case 'f': force = 1; break;
-		case 'V': how.version = o.val; break;
+		case 'V': version = o.val; break;
+		case 't': net.deadline = clock_ms() + opt_dur(&o); break;
 		case OPT_ARCH: how.arch = o.val; break;
 		case OPT_PREFIX: prefix = o.val; break;
 		case OPT_DAEMON_ONLY: daemon_only = 1; break;
@@ -407,15 +511,30 @@ int ts_install_main(char **argv)
 		case OPT_LOCK: lock_path = o.val; break;
 		case OPT_WRITE_LOCK: write_lock = o.val; break;
 		case OPT_ROOT: how.root = o.val; break;
+		case OPT_CA: net.ca = o.val; break;
+		case OPT_APT: apt = o.val; break;
+		case OPT_SUITE: suite = o.val; break;
+		case OPT_KEYRING: how.keyring = o.val; break;
+		case OPT_MIRROR:
+			if (mirrors == FETCH_MIRRORS)
+				opt_usage("--mirror: at most %d", FETCH_MIRRORS);
+			net.mirrors[mirrors++] = o.val;
+			break;
 		case OPT_MAX_AGE: how.max_age_s = (opt_dur(&o) + 999) / 1000; break;
 		case OPT_LIST: case OPT_ROLLBACK: case OPT_UNINSTALL:
 			if (what && what != c)
 				opt_usage("one of --list, --rollback and --uninstall");
 			what = c;
 		}
-	opt_want(&o, !what, !what);
-	if (how.version && !release_is_version(how.version))
-		opt_usage("-V: a version looks like 1.102.5, not %s", how.version);
+	opt_want(&o, 0, !what && !apt);
+	int is_track = version && (str_eq(version, "stable") || str_eq(version, "unstable") || str_eq(version, "latest"));
+	if (version && !is_track && !release_is_version(version))
+		opt_usage("-V: a version looks like 1.102.5, not %s", version);
+	if (is_track && (apt || o.count))
+		opt_usage("-V %s is for what is fetched", version);
+	if (!apt != !suite)
+		opt_usage("--apt URL and --suite S belong together");
+	how.version = is_track ? NULL : version;
 	if (how.sha256 && (strlen(how.sha256) != 64 || strspn(how.sha256, "0123456789abcdefABCDEF") != 64))
 		opt_usage("--sha256: 64 hexadecimal digits, not %s", how.sha256);
 	if (!how.arch && !(how.arch = contents_own_arch()))
@@ -437,8 +556,21 @@ int ts_install_main(char **argv)
 	case OPT_UNINSTALL: uninstall(); break;
 	default:
 		source = *o.operands;
+		net.how = &how;
+		net.progress = progress_show;
+		net.told = told;
 		open_it(!dry_run);
-		from_path(source);
+		if ((apt || !source || strstr(source, "://")) && fetch_open(&net, &why) < 0)
+			die_why(&why);
+		if (apt)
+			from_apt(apt, suite);
+		else if (!source)
+			from_net(version ? version : "stable");
+		else if (strstr(source, "://"))
+			from_url(source);
+		else
+			from_path(source);
+		fetch_close(&net);
 	}
 	rec_finish(&out);
 	return EXIT_DONE;

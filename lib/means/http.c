@@ -496,6 +496,8 @@ static void set_limits(struct trip *t)
 	if (r->stall_s) {
 		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1024L);
 		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)r->stall_s);
+		if (!r->deadline)
+			curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)r->stall_s);
 	}
 	if (r->flags & HTTP_REDIRECT) {
 		curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);

@@ -103,7 +103,7 @@ int release_tailscaled(char *path, int size, struct why *why)
 		}
 	} else if (installed(path, size) < 0 && in_path(path, size) < 0) {
 		why_set(why, R_NO_TAILSCALED, "no tailscaled on this machine: not installed by moorbox, not in PATH");
-		return why_hint(why, "install Tailscale, or point at the program: MOORBOX_TAILSCALED=/path/to/tailscaled");
+		return why_hint(why, "run ts-install, or point at the program: MOORBOX_TAILSCALED=/path/to/tailscaled");
 	}
 	return check_program(path, why);
 }
