@@ -1,8 +1,10 @@
 /* wsenv - the environment through which programs reach the tailnet of a workspace */
 #include "wsenv.h"
+#include "forwards.h"
 #include "str.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void wsenv_set(struct wsenv *e, const char *name, const char *value)
 {
@@ -28,12 +30,36 @@ static int no_proxy(const struct node *node, const char *kind, const char *optio
 	return why_hint(why, "ws-up --restart %s 127.0.0.1:1055 %s", option, node->ws.name);
 }
 
-/* What the tailnet's proxy cannot reach must not be asked of it; what was excepted before stays so. */
 static void set_proxies(struct wsenv *e, const char *url)
 {
 	static const char *const names[] = {"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		wsenv_set(e, names[i], url);
+}
+
+/* MOORBOX_FORWARD_DB_5432: what a shell takes as a name */
+static void set_forward(struct wsenv *e, const struct forward *f)
+{
+	char name[320], value[384];
+	str_fmt(name, sizeof name, "MOORBOX_FORWARD_%s_%d", f->host, f->to);
+	for (char *p = name; *p; p++)
+		*p = *p >= 'a' && *p <= 'z' ? *p - 32 : (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ? *p : '_';
+	if (strchr(f->address, ':'))
+		str_fmt(value, sizeof value, "[%s]:%d", f->address, f->port);
+	else
+		str_fmt(value, sizeof value, "%s:%d", f->address, f->port);
+	wsenv_set(e, name, *f->path ? f->path : value);
+}
+
+static int set_running(const struct forwards *f, void *ctx)
+{
+	struct wsenv *e = ctx;
+	if (*f->proxy)
+		set_proxies(e, f->proxy);
+	for (int i = 0; i < f->n; i++)
+		if (*f->f[i].host)
+			set_forward(e, &f->f[i]);
+	return 0;
 }
 
 int wsenv_of(const struct node *node, int flags, struct wsenv *e, struct why *why)
@@ -52,6 +78,12 @@ int wsenv_of(const struct node *node, int flags, struct wsenv *e, struct why *wh
 		wsenv_set(e, "MOORBOX_WORKSPACE", node->name);
 	if (*node->api.path == '/')
 		wsenv_set(e, "MOORBOX_SOCKET", node->api.path);
+	struct why none;
+	int dir = node->is_ws ? forwards_dir(&node->root, &node->ws, 0, &none) : -1;
+	if (dir >= 0) {
+		forwards_each(dir, set_running, e);
+		close(dir);
+	}
 	if (flags & WSENV_SOCKS) {
 		if (!node->is_ws || !*node->ws.spec.socks)
 			return no_proxy(node, "SOCKS5", "--socks", why);
