@@ -15,8 +15,9 @@ struct wsenv {
 
 enum { WSENV_SOCKS = 1, WSENV_HTTP = 2 };	/* tailscaled's own proxies too, as ALL_PROXY and as HTTP_PROXY, HTTPS_PROXY */
 
-/* MOORBOX_WORKSPACE, MOORBOX_SOCKET, MOORBOX_HOSTNAME, MOORBOX_DNS_NAME, MOORBOX_IP; MOORBOX_FORWARD_HOST_PORT for each forward that
- * runs; HTTP_PROXY and HTTPS_PROXY if `ts-forward --split` does. With WSENV_SOCKS or WSENV_HTTP the daemon must have been started with that proxy: else [no-proxy] with the ws-up to type. Freed by wsenv_free. */
+/* MOORBOX_WORKSPACE, MOORBOX_SOCKET, MOORBOX_HOSTNAME, MOORBOX_DNS_NAME, MOORBOX_IP; MOORBOX_FORWARD_HOST_PORT for each
+ * forward that runs; HTTP_PROXY and HTTPS_PROXY if `ts-forward --split` does. With WSENV_SOCKS or WSENV_HTTP the daemon
+ * must have been started with that proxy: else [no-proxy] with the ws-up to type. Freed by wsenv_free. */
 int  wsenv_of(const struct node *, int flags, struct wsenv *, struct why *);
 void wsenv_set(struct wsenv *, const char *name, const char *value);	/* adds one; copies both */
 void wsenv_free(struct wsenv *);
