@@ -14,6 +14,7 @@ PAGE = b"<html><title>Log in first</title></html>"
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
+    disable_nagle_algorithm = True
 
     def log_message(self, *a):
         pass
