@@ -126,6 +126,7 @@ func init() {
 		{"seen", "NODE SEC", "a device that is offline was last seen so long ago", (*lab).verbSeen},
 		{"routes", "NODE none|all|PREFIX...", "enable routes that a device advertises", (*lab).verbRoutes},
 		{"approval", "on|off", "devices need approval", (*lab).verbSwitch},
+		{"refuse", "off|TEXT", "refuse every registration with this text", (*lab).verbRefuse},
 		{"https", "on|off", "certificate domains, and the caps of HTTPS and Funnel", (*lab).verbSwitch},
 		{"ssh", "on|off", "the ssh cap, and a policy that accepts all", (*lab).verbSwitch},
 		{"deny", "PORT...", "nobody reaches these ports any more", (*lab).verbDeny},
@@ -375,6 +376,14 @@ func (l *lab) verbSwitch(w []string) (string, error) {
 		l.ssh = on
 	}
 	l.bump()
+	return "", nil
+}
+
+func (l *lab) verbRefuse(w []string) (string, error) {
+	if len(w) < 2 {
+		return "", usage("off, or a text")
+	}
+	l.refusal = strings.TrimPrefix(strings.Join(w[1:], " "), "off")
 	return "", nil
 }
 

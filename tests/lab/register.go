@@ -55,6 +55,9 @@ func (l *lab) register(q *tailcfg.RegisterRequest, machine key.MachinePublic, do
 		return
 	}
 
+	if l.refusal != "" {
+		return tailcfg.RegisterResponse{Error: l.refusal}
+	}
 	var k *authKey
 	switch {
 	case done != nil:

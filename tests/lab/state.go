@@ -66,6 +66,7 @@ type lab struct {
 	relay    *relay.Relay // nil when DERP is off
 	echo     net.Listener // nil until somebody asks for it
 	approval bool
+	refusal  string // of every registration, when not empty
 	https    bool
 	ssh      bool
 	denied   []uint16
