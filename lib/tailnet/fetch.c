@@ -20,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SMALL = 1 << 16, INDEX_MAX = 1 << 20, PACKAGES_MAX = 64 << 20, HOPS = 5, TRIES = 8, STALL_S = 20, URL_MAX = 1100, SIG = 64 };
+enum { SMALL = 1 << 16, INDEX_MAX = 1 << 20, PACKAGES_MAX = 64 << 20 };
+enum { HOPS = 5, TRIES = 8, STALL_S = 20, KEPT = 3, URL_MAX = 1100, SIG = 64 };
 
 static const char *packages_host(void)
 {
@@ -474,6 +475,31 @@ static int weight(const struct why *why)
 	return !why->reason ? 0 : why->reason == R_NO_RELEASE ? 1 : why->status == EXIT_RETRY ? 2 : 3;
 }
 
+struct cached { int count; char v[64][32]; };
+
+static int note_cached(const char *name, void *ctx)
+{
+	struct cached *c = ctx;
+	if (release_is_version(name) && c->count < 64)
+		str_copy(c->v[c->count++], 32, name);
+	return 0;
+}
+
+/* The newest few stay, and the one that is wanted now. One that somebody fetches at this moment is among the newest. */
+static void prune(const struct fetch *f, const char *wanted)
+{
+	struct cached c = {0};
+	struct why why;
+	file_each_dir(f->dir, note_cached, &c);
+	for (int i = 0; i < c.count; i++) {
+		int newer = 0;
+		for (int j = 0; j < c.count; j++)
+			newer += release_compare(c.v[j], c.v[i]) > 0;
+		if (newer >= KEPT && !str_eq(c.v[i], wanted))
+			file_remove_tree(f->dir, c.v[i], &why);
+	}
+}
+
 int fetch_release(struct fetch *f, const char *version, const char *arch, char *path, int size, char from[static 600], struct why *why)
 {
 	char name[80];
@@ -511,6 +537,8 @@ int fetch_release(struct fetch *f, const char *version, const char *arch, char *
 		*why = last;
 	close(lock);
 	close(dir);
+	if (!rc)
+		prune(f, version);
 	return rc;
 }
 
