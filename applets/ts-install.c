@@ -3,7 +3,7 @@
  * usage: ts-install [-0jqvnf] [-V VERSION] [--arch A] [--prefix DIR] [--daemon-only] [FILE | URL]
  * usage: ts-install [--root FILE] [--sha256 HEX] [--lock FILE] [--write-lock FILE] [--max-age DUR] [FILE | URL]
  * usage: ts-install [--mirror URL]... [--ca FILE] [-t DUR]
- * usage: ts-install --apt URL --suite S [--keyring FILE]
+ * usage: ts-install --apt URL --suite S [--keyring FILE] | --from-go
  * usage: ts-install --list | --rollback | --uninstall [--prefix DIR]
  *
  * -0, --null             end each record with NUL, not newline
@@ -28,6 +28,7 @@
  *     --apt URL          take the .deb of the apt repository at URL, without apt
  *     --suite S          its suite or codename: bookworm
  *     --keyring FILE     trust the OpenPGP keys in FILE instead of Tailscale's
+ *     --from-go          build it with this machine's go, from Go's module proxy
  *     --rollback         back to the version that was current before
  *     --list             print what is installed
  *     --uninstall        remove all of it
@@ -40,6 +41,9 @@
  * Without FILE it is fetched, as ts-fetch does it: from the cache, the mirrors, Tailscale's packages host, in this order; each
  * says what it answered. A URL is fetched with its .sig, and the keys from the root of its host or from beside it.
  *
+ * With --from-go it is the newest stable version that this go can build, or that of -V. What vouches for it is Go's
+ * checksum database; if that is switched off, it is said. It has WebSocket DERP, for proxies that drop DERP's own Upgrade.
+ *
  * Workspaces that run keep their program until they are taken down; a version in use is not removed. The current
  * version, the one before it and those in use are kept.
  *
@@ -50,7 +54,7 @@
  *   arch       machine
  *   path       of tailscaled
  *   before     the version that was current
- *   chain      what vouches for it: distsign, apt, minisign, pin
+ *   chain      what vouches for it: distsign, apt, minisign, pin, go
  *   signed-by  signing key, or fingerprint
  *   sha256     of the archive
  *
@@ -80,6 +84,7 @@
 #include "err.h"
 #include "fetch.h"
 #include "file.h"
+#include "gobuild.h"
 #include "http.h"
 #include "install.h"
 #include "pin.h"
@@ -259,12 +264,29 @@ static void check_other_build(const struct receipt *r)
 	die(R_OTHER_BUILD, "%s is installed already, and its archive was another one: SHA-256 %s", r->version, have.sha256);
 }
 
+static void make_current(struct got *g, const char *stage)
+{
+	struct receipt have;
+	struct why why;
+	char before[32];
+	str_copy(before, sizeof before, in.current);
+	if (str_eq(before, g->r.version) && install_receipt(&in, before, &have))
+		str_copy(g->r.before, sizeof g->r.before, have.before);
+	else
+		str_copy(g->r.before, sizeof g->r.before, before);
+	if (install_commit(&in, stage, &g->r, &why) < 0 || install_switch(&in, &g->r, &why) < 0) {
+		install_unstage(&in, stage);
+		fail(&why);
+	}
+	finish("installed", g, before);
+}
+
 static void install_file(const char *path)
 {
 	struct got g;
 	struct receipt have;
 	struct why why;
-	char stage[32], before[32];
+	char stage[32];
 	if (seems_installed(path)) {
 		if (judge(path, -1, &g) < 0)
 			fail(&g.why);
@@ -289,16 +311,7 @@ static void install_file(const char *path)
 	}
 	check_other_build(&g.r);
 	verbose("%s is %s for %s, by %s", source, g.r.version, g.r.arch, g.r.chain);
-	str_copy(before, sizeof before, in.current);
-	if (str_eq(before, g.r.version) && install_receipt(&in, before, &have))
-		str_copy(g.r.before, sizeof g.r.before, have.before);
-	else
-		str_copy(g.r.before, sizeof g.r.before, before);
-	if (install_commit(&in, stage, &g.r, &why) < 0 || install_switch(&in, &g.r, &why) < 0) {
-		install_unstage(&in, stage);
-		fail(&why);
-	}
-	finish("installed", &g, before);
+	make_current(&g, stage);
 }
 
 static void dry(const char *path)
@@ -402,6 +415,48 @@ static void from_apt(const char *url, const char *suite)
 	go(path);
 }
 
+static void from_go(const char *version)
+{
+	struct gobuild g = {0};
+	struct got got = {0};
+	struct why why;
+	char stage[32], dir[4100];
+	source = "go";
+	if (version)
+		str_copy(g.version, sizeof g.version, version);
+	int fd = install_stage(&in, stage, &why);
+	if (fd < 0)
+		fail(&why);
+	str_fmt(dir, sizeof dir, "/proc/self/fd/%d", fd);
+	char *real = realpath(dir, NULL);
+	g.dir = real ? real : dir;
+	int rc = gobuild_look(&g, &why);
+	if (!rc && is_current(g.version)) {
+		install_unstage(&in, stage);
+		return;
+	}
+	if (!rc && !allow_downgrade)
+		rc = release_check_downgrade(g.version, in.current, "which is installed", &why);
+	if (!rc) {
+		say("building %s with go %s; %s%s", g.version, g.go, *g.sumdb ? "checked by " : "nobody checks it: the checksum database is off",
+			g.sumdb);
+		rc = gobuild_make(&g, fd, CONTENTS_TAILSCALED | (daemon_only ? 0 : CONTENTS_TAILSCALE), &why);
+	}
+	close(fd);
+	if (rc) {
+		install_unstage(&in, stage);
+		fail(&why);
+	}
+	struct receipt *r = &got.r;
+	str_copy(r->version, sizeof r->version, g.version);
+	str_copy(r->arch, sizeof r->arch, how.arch);
+	str_fmt(r->source, sizeof r->source, "go %s", g.go);
+	str_copy(r->chain, sizeof r->chain, "go");
+	str_copy(r->signer, sizeof r->signer, g.sumdb);
+	check_other_build(r);
+	make_current(&got, stage);
+}
+
 /* ---- the rest ---- */
 
 static void list_one(const struct receipt *r, void *ctx)
@@ -492,7 +547,7 @@ int ts_install_main(char **argv)
 	struct why why;
 	net.dir = -1;
 	const char *lock_path = NULL, *version = NULL, *apt = NULL, *suite = NULL;
-	int what = 0, mirrors = 0;
+	int what = 0, mirrors = 0, by_go = 0;
 	struct opt o = opt_start(argv, opts);
 	for (int c; (c = opt_next(&o)); )
 		switch (c) {
@@ -513,6 +568,7 @@ int ts_install_main(char **argv)
 		case OPT_ROOT: how.root = o.val; break;
 		case OPT_CA: net.ca = o.val; break;
 		case OPT_APT: apt = o.val; break;
+		case OPT_FROM_GO: by_go = 1; break;
 		case OPT_SUITE: suite = o.val; break;
 		case OPT_KEYRING: how.keyring = o.val; break;
 		case OPT_MIRROR:
@@ -526,11 +582,13 @@ int ts_install_main(char **argv)
 				opt_usage("one of --list, --rollback and --uninstall");
 			what = c;
 		}
-	opt_want(&o, 0, !what && !apt);
+	opt_want(&o, 0, !what && !apt && !by_go);
 	int is_track = version && (str_eq(version, "stable") || str_eq(version, "unstable") || str_eq(version, "latest"));
 	if (version && !is_track && !release_is_version(version))
 		opt_usage("-V: a version looks like 1.102.5, not %s", version);
-	if (is_track && (apt || o.count))
+	if (by_go && (apt || dry_run || write_lock || lock_path || how.sha256 || (how.arch && !str_eq(how.arch, contents_own_arch()))))
+		opt_usage("--from-go builds for this machine, and knows no signatures and pins");
+	if (is_track && (apt || by_go || o.count))
 		opt_usage("-V %s is for what is fetched", version);
 	if (!apt != !suite)
 		opt_usage("--apt URL and --suite S belong together");
@@ -560,9 +618,11 @@ int ts_install_main(char **argv)
 		net.progress = progress_show;
 		net.told = told;
 		open_it(!dry_run);
-		if ((apt || !source || strstr(source, "://")) && fetch_open(&net, &why) < 0)
+		if (!by_go && (apt || !source || strstr(source, "://")) && fetch_open(&net, &why) < 0)
 			die_why(&why);
-		if (apt)
+		if (by_go)
+			from_go(version);
+		else if (apt)
 			from_apt(apt, suite);
 		else if (!source)
 			from_net(version ? version : "stable");
