@@ -238,7 +238,7 @@ _finish() {
 	eval "$hooks"
 	for _p in $started; do kill "$_p" 2>/dev/null; done
 	[ -z "$lab_dir" ] || _lab stop "$lab_dir" >/dev/null 2>&1
-	_n=50
+	_n=250
 	while _pids=$(_left) && [ -n "$_pids" ] && [ $_n -gt 0 ]; do
 		_n=$((_n - 1))
 		sleep 0.04
