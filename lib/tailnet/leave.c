@@ -175,9 +175,12 @@ int leave_run(const struct ws_root *root, struct ws *ws, const struct leave *l, 
 	if (alive < 0)
 		return why_set(why, R_ELSEWHERE, "%s belongs to another machine that shares this directory", ws->name);
 	end_forwards(root, ws);
-	if (alive) {
-		if (daemon_find(root, ws, &d, why) < 0)
+	if (alive && daemon_find(root, ws, &d, why) < 0) {
+		if (why->reason != R_NOT_UP)
 			return -1;
+		alive = 0;	/* it ended since we looked */
+	}
+	if (alive) {
 		int rc = keep ? stop(ws, &d, deadline, why) : log_out(root, ws, &d, l, deadline, why);
 		if (d.pidfd >= 0)
 			close(d.pidfd);
