@@ -441,8 +441,11 @@ void proc_abandon(struct proc_child *child)
 {
 	close_fd(&child->gate);
 	close_fd(&child->status);
-	if (child->pid > 0)
+	if (child->pid > 0) {
+		/* it may be past the gate, if its report could not be read; not reaped yet, so the number is its own */
+		kill(child->pid, SIGKILL);
 		reap(child->pid);
+	}
 	close_fd(&child->pidfd);
 	child->pid = 0;
 }
