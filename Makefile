@@ -15,7 +15,6 @@
 #   make SYSROOT= CC=gcc DEPS_LIBS=...   with the libraries of this machine
 
 include config.mk
-comma := ,
 # make V=1 shows the whole commands
 say = $(if $(V),,@echo '  $1 $@' && )
 .DEFAULT_GOAL := all
@@ -48,8 +47,12 @@ ifeq ($(ARCH),asan)
 OPTIMIZE = -O1
 else
 OPTIMIZE = -Os -D_FORTIFY_SOURCE=2
-LINK = -Wl,--build-id=none -Wl,-z,stack-size=1048576 $(if $(filter x86_64,$(ARCH)),-Wl$(comma)-z$(comma)pack-relative-relocs)
+LINK = -Wl,--build-id=none -Wl,-z,stack-size=1048576 $(PACK_$(ARCH))
 endif
+# Relative relocations are a tenth of the program unless they are packed, which GNU ld does for aarch64 from 2.44 on. A gcc that
+# compiles for another machine finds lld only where it is shown to it.
+PACK_x86_64 = -Wl,-z,pack-relative-relocs
+PACK_aarch64 = -B$(B)/ld -fuse-ld=lld -Wl,--pack-dyn-relocs=relr
 # The same input gives the same bytes in any folder: no absolute path, no date, no build id.
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) $(SYSROOT_CFLAGS) $(WARN) -D_GNU_SOURCE \
 	-ffile-prefix-map=$(CURDIR)=. $(if $(SYSROOT),-ffile-prefix-map=$(SYSROOT)=sysroot) \
@@ -72,6 +75,13 @@ $(B)/moorbox: $(OBJ) $(B)/libmoorbox.a
 $(B)/libmoorbox.a: $(LIBOBJ)
 	@rm -f $@
 	@$(or $(SYSROOT_AR),ar) rcsD $@ $^
+
+ifeq ($(ARCH),aarch64)
+$(B)/moorbox $(UNIT) $(BENCH) $(APPLETS:applets/%.c=$(B)/single/%): | $(B)/ld/ld.lld
+$(B)/ld/ld.lld: $(wildcard $(B)/sysroot.mk)
+	@mkdir -p $(@D)
+	@ln -sf "$$(command -v ld.lld)" $@
+endif
 
 $(B)/%.o: %.c | gen/.done
 	@mkdir -p $(@D)
