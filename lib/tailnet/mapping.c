@@ -454,8 +454,11 @@ int mapping_between(struct buf *dst, const char *old, size_t old_len, const char
 		int was = json_get(&a, json_get(&a, 0, "TCP"), port);
 		if (was < 0 || kind_of(&a, was) == kind_of(&b, i.value))
 			continue;
+		struct buf freed = {0};	/* without its paths as well: a port of theirs alone would get a shadow beside them */
 		changed++;
-		rc = edit(dst, (const char *const[]){"TCP", port, NULL}, NULL, why);
+		rc = mapping_free_port(&freed, dst->p, dst->len, atoi(port), why);
+		buf_free(dst);
+		*dst = freed;
 	}
 	json_free(&a);
 	json_free(&b);

@@ -43,7 +43,7 @@ int mapping_has_funnel(const char *json, size_t len, int port, struct why *);
 int mapping_shadow(struct buf *dst, const char *json, size_t len, int port, struct why *);
 
 /* tailscaled refuses a port that changes its kind. The number of such ports from one document to the other; into dst the way
- * between: the new one without them. */
+ * between: the new one with nothing on them. */
 int mapping_between(struct buf *dst, const char *old, size_t old_len, const char *new, size_t new_len, struct why *);
 
 /* Same port, path and kind: one would replace the other. */
