@@ -93,6 +93,7 @@
 #include "mint.h"
 #include "name.h"
 #include "opts/ws-up.h"
+#include "probe.h"
 #include "proc.h"
 #include "reach.h"
 #include "rec.h"
@@ -406,7 +407,7 @@ static int open_inbound(struct up *u, struct why *why)
 	const struct localapi *api = &u->daemon.api;
 	if (ws->spec.inbound == WS_IN_NONE)
 		return 0;
-	if (ws->spec.inbound == WS_IN_PORTS && !daemon_proxy(ws->spec.control)) {
+	if (ws->spec.inbound == WS_IN_PORTS && !probe_proxy(ws->spec.control)) {
 		int seen[WS_DERPS], n = 0, rc = inbound_check_derp(api, &ws->spec, seen, &n, u->deadline, why);
 		struct why ignored;
 		if (n > 0)
@@ -528,10 +529,10 @@ static int fresh(struct up *u, struct why *why)
 	ws->spec = u->spec;
 	if (ws->spec.inbound == WS_IN_PORTS && !ws->spec.nderp)
 		ws->spec.nderp = ws_derp_recall(&u->root, ws->spec.control, ws->spec.derp, WS_DERPS);
-	u->nneeds = inbound_needs(&ws->spec, daemon_proxy(ws->spec.control), u->needs, NEEDS_MAX);
-	if (daemon_proxy(ws->spec.control))
+	u->nneeds = inbound_needs(&ws->spec, probe_proxy(ws->spec.control), u->needs, NEEDS_MAX);
+	if (probe_proxy(ws->spec.control))
 		verbose("the control server is reached through the proxy %s",
-			http_redact_url(proxy, sizeof proxy, daemon_proxy(ws->spec.control)));
+			http_redact_url(proxy, sizeof proxy, probe_proxy(ws->spec.control)));
 	/* a kept node that is logged in needs no key; then a missing one is no error */
 	int asked = !u->login || u->key_src;
 	int key_rc = asked ? mint_take(&u->mint, &u->set, u->key_src, ws->spec.control, why) : 0;
@@ -643,7 +644,7 @@ static int resume(struct up *u, struct why *why)
 	if (settle(u, why) < 0)
 		return -1;
 	u->found_up = ws->run.phase == WS_UP;
-	u->nneeds = inbound_needs(&ws->spec, daemon_proxy(ws->spec.control), u->needs, NEEDS_MAX);
+	u->nneeds = inbound_needs(&ws->spec, probe_proxy(ws->spec.control), u->needs, NEEDS_MAX);
 	int has_key = u->key_src || *u->set.key_src;	/* one that came after --login was tried */
 	int can_wait = u->st.state == NODE_NEEDS_APPROVAL || u->st.state == NODE_STARTING || (*u->st.auth_url && (u->login || !has_key));
 	if (option || (u->st.state != NODE_RUNNING && !can_wait))
@@ -700,7 +701,7 @@ static int prepare_target(struct up *u, const char *name, struct why *why)
 		return 0;
 	if (!u->has_target && find_target(u, name, why) < 0)
 		return -1;
-	return target_check_reach(&u->target, u->spec.control, daemon_proxy(u->spec.control), why);
+	return target_check_reach(&u->target, u->spec.control, probe_proxy(u->spec.control), why);
 }
 
 static int bring_up(struct up *u, const char *name, struct why *why)

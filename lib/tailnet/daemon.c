@@ -51,11 +51,6 @@ static const char *first_of(const char *a, const char *b)
 	return v && *v ? v : NULL;
 }
 
-const char *daemon_proxy(const char *url)
-{
-	return probe_proxy(url);
-}
-
 static int is_secret_name(const char *name)
 {
 	static const char *const parts[] = {"AUTHKEY", "AUTH_KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL", "PRIVATE_KEY"};

@@ -36,7 +36,4 @@ int daemon_end(struct ws *, int sig, long long deadline, struct why *);
 char *daemon_last_words(const struct ws *, long long log_start, int lines, char *dst, size_t size);
 void daemon_cut_log(const struct ws *);		/* above 4 MiB: keeps the last MiB */
 
-/* The proxy that tailscaled will use for a URL: HTTPS_PROXY, HTTP_PROXY and NO_PROXY as we have them; NULL for none. */
-const char *daemon_proxy(const char *url);
-
 #endif

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "http.h"
 #include "key.h"
+#include "probe.h"
 #include "settings.h"
 #include "str.h"
 #include <errno.h>
@@ -77,7 +78,7 @@ int join_ask_control(const char *control, long long deadline, struct why *why)
 	long long theirs;
 	str_fmt(url, sizeof url, "%s/key?v=106", control);
 	struct http_req req = {.url = url, .deadline = deadline, .max = 65536, .flags = HTTP_FRESH};
-	if (!daemon_proxy(control))
+	if (!probe_proxy(control))
 		req.flags |= HTTP_NO_PROXY;
 	int rc = http_do(&req, &res, why);
 	if (rc < 0)

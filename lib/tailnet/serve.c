@@ -1,11 +1,11 @@
 /* serve - publish on a node */
 #include "serve.h"
 #include "clock.h"
-#include "daemon.h"
 #include "file.h"
 #include "http.h"
 #include "inbound.h"
 #include "json.h"
+#include "probe.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static int is_narrow(const struct serve *s)
 static int belongs(const struct serve *s, int port)
 {
 	const struct ws_spec *spec = &s->node->ws.spec;
-	return is_narrow(s) && inbound_has_shadow(spec, daemon_proxy(spec->control), port);
+	return is_narrow(s) && inbound_has_shadow(spec, probe_proxy(spec->control), port);
 }
 
 /* ---- what is ours ---- */
@@ -247,7 +247,7 @@ static int reaches(const struct serve *s, int port)
 	for (int i = 0; i < spec->nports; i++)
 		if (spec->ports[i] == port)
 			return 1;
-	int n = inbound_needs(spec, daemon_proxy(spec->control), needs, NEEDS);
+	int n = inbound_needs(spec, probe_proxy(spec->control), needs, NEEDS);
 	for (int i = 0; i < n; i++)
 		if (needs[i] == port)
 			return 1;
@@ -433,7 +433,7 @@ static int put(const struct serve *s, const struct mapping *list, int count, con
 static int lower(const struct serve *s, int extra, long long deadline, struct why *why)
 {
 	const struct ws_spec *spec = &s->node->ws.spec;
-	int needs[NEEDS], n = inbound_needs(spec, daemon_proxy(spec->control), needs, NEEDS - 1);
+	int needs[NEEDS], n = inbound_needs(spec, probe_proxy(spec->control), needs, NEEDS - 1);
 	if (extra)
 		needs[n++] = extra;
 	return inbound_open(api_of(s), spec, needs, n, deadline, why);
@@ -446,26 +446,70 @@ static void pause_a_bit(int try)
 	poll(NULL, 0, 2 + r % (5 << (try < 6 ? try : 6)));
 }
 
-static int publish_once(const struct serve *s, const struct mapping *m, const char *session, int force, struct buf *record,
-	int *raised, long long deadline, struct why *why)
+/* One change of what is served: tried until nobody came between, then settled. */
+struct change {
+	int (*once)(const struct serve *, struct change *, long long deadline, struct why *);	/* 0, -1, AGAIN */
+	int (*settle)(const struct serve *, struct change *, long long deadline, struct why *);
+	const struct mapping *list;
+	int n;
+	const char *session;
+	int force;
+	struct buf record;	/* what is ours, as the workspace remembers it */
+	int raised;		/* the shields */
+};
+
+static int change(const struct serve *s, struct change *c, long long deadline, struct why *why)
 {
+	sigset_t signals;
+	struct why low = {0};
+	int held = lock(s, deadline, why), rc = held == -1 ? -1 : 0;
+	hold_signals(&signals);
+	load(s, &c->record);
+	for (int try = 0; rc != -1; try++) {
+		rc = c->once(s, c, deadline, why);
+		if (rc == 0 || (rc < 0 && why->reason != R_BUSY) || try == TRIES || clock_passed(deadline))
+			break;
+		if (rc < 0)
+			pause_a_bit(try);
+		rc = AGAIN;
+	}
+	if (rc == AGAIN)
+		rc = why_set(why, R_BUSY, "port %d: others change it all the time", c->list->port);
+	if (rc < 0 && why->reason == R_BUSY)
+		why->status = EXIT_RETRY;
+	if (held != -1 && is_narrow(s) && lower(s, 0, clock_ms() + RESTORE_MS, &low) < 0 && !rc) {
+		*why = low;
+		rc = -1;
+	}
+	if (!rc)
+		rc = c->settle(s, c, deadline, why);
+	unlock(held);
+	sigprocmask(SIG_SETMASK, &signals, NULL);
+	buf_free(&c->record);
+	return rc;
+}
+
+static int publish_once(const struct serve *s, struct change *ch, long long deadline, struct why *why)
+{
+	const struct mapping *m = ch->list;
+	const char *session = ch->session;
 	struct buf old = {0}, freed = {0}, new = {0};
 	static struct conflict c;
 	char etag[80];
-	c = (struct conflict){.want = m, .record = record, .web_ok = !session};
+	c = (struct conflict){.want = m, .record = &ch->record, .web_ok = !session};
 	int rc = localapi_serve_get(api_of(s), &old, etag, deadline, why);
 	if (!rc && mapping_each(buf_cstr(&old), old.len, look_conflict, &c, why) < 0)
 		rc = -1;
 	int funnel = rc < 0 ? 0 : mapping_has_funnel(buf_cstr(&old), old.len, m->port, why);
-	if (!rc && c.is_found && (!force || c.found.is_foreground))
+	if (!rc && c.is_found && (!ch->force || c.found.is_foreground))
 		rc = taken(&c.found, session != NULL, why);
-	else if (!rc && funnel && !force)
+	else if (!rc && funnel && !ch->force)
 		rc = funnelled(m->port, why);
 	int was = 0, had_shadow = c.shadow;
 	if (!rc && !had_shadow && !session)
-		in_record(record, m, &was);
+		in_record(&ch->record, m, &was);
 	if (!rc && !session)
-		rc = remember(s, record, m, had_shadow || was, why);
+		rc = remember(s, &ch->record, m, had_shadow || was, why);
 	/* a shadow, another kind, or Funnel: the port begins anew */
 	if (!rc && (c.shadow || funnel || c.other_kind || (c.is_found && (c.found.kind != m->kind || session))))
 		rc = mapping_free_port(&freed, buf_cstr(&old), old.len, m->port, why);
@@ -476,11 +520,11 @@ static int publish_once(const struct serve *s, const struct mapping *m, const ch
 	/* a session's port has to be free before it comes */
 	int is_detour = !rc && session && freed.len != old.len;
 	if (is_detour && c.shadow)
-		rc = raise_shields(s, m->port, raised, deadline, why);
+		rc = raise_shields(s, m->port, &ch->raised, deadline, why);
 	if (is_detour && !rc)
 		rc = localapi_serve_put(api_of(s), freed.p, etag, deadline, why) < 0 ? -1 : AGAIN;
 	else if (!rc)
-		rc = put(s, m, 1, &old, &new, etag, raised, deadline, why);
+		rc = put(s, m, 1, &old, &new, etag, &ch->raised, deadline, why);
 	buf_free(&old);
 	buf_free(&freed);
 	buf_free(&new);
@@ -496,58 +540,31 @@ static int look_back(const struct mapping *m, void *ctx)
 	return l->found;
 }
 
-static int read_back(const struct serve *s, const struct mapping *m, int session, long long deadline, struct why *why)
+static int read_back(const struct serve *s, struct change *ch, long long deadline, struct why *why)
 {
-	struct look l = {m, session, 0};
+	struct look l = {ch->list, ch->session != NULL, 0};
 	int rc = serve_each(s, look_back, &l, deadline, why);
-	return rc < 0 ? -1 : l.found ? 0 : why_set(why, R_BUSY, "port %d: somebody took it off again", m->port);
+	return rc < 0 ? -1 : l.found ? 0 : why_set(why, R_BUSY, "port %d: somebody took it off again", ch->list->port);
 }
 
 int serve_publish(const struct serve *s, const struct mapping *m, const char *session, int force, long long deadline,
 	struct why *why)
 {
-	struct buf record = {0};
-	sigset_t signals;
-	int held = lock(s, deadline, why), rc = held == -1 ? -1 : 0;
-	hold_signals(&signals);
-	int raised = 0;
-	load(s, &record);
-	for (int try = 0; rc != -1; try++) {
-		rc = publish_once(s, m, session, force, &record, &raised, deadline, why);
-		if (rc == 0 || (rc < 0 && why->reason != R_BUSY) || try == TRIES || clock_passed(deadline))
-			break;
-		if (rc < 0)
-			pause_a_bit(try);
-		rc = AGAIN;
-	}
-	if (rc == AGAIN)
-		rc = why_set(why, R_BUSY, "port %d: others change it all the time", m->port);
-	if (rc < 0 && why->reason == R_BUSY)
-		why->status = EXIT_RETRY;
-	struct why low = {0};
-	if (held != -1 && is_narrow(s) && lower(s, 0, clock_ms() + RESTORE_MS, &low) < 0 && !rc) {
-		*why = low;
-		rc = -1;
-	}
-	if (!rc)
-		rc = read_back(s, m, session != NULL, deadline, why);
-	unlock(held);
-	sigprocmask(SIG_SETMASK, &signals, NULL);
-	buf_free(&record);
-	return rc;
+	struct change ch = {publish_once, read_back, .list = m, .n = 1, .session = session, .force = force};
+	return change(s, &ch, deadline, why);
 }
 
-static int withdraw_once(const struct serve *s, const struct mapping *list, int n, int force, struct buf *record, int *raised,
-	long long deadline, struct why *why)
+static int withdraw_once(const struct serve *s, struct change *ch, long long deadline, struct why *why)
 {
+	const struct mapping *list = ch->list;
 	struct buf old = {0}, doc = {0}, next = {0};
 	char etag[80];
 	int rc = localapi_serve_get(api_of(s), &old, etag, deadline, why);
 	if (!rc)
 		buf_add(&doc, buf_cstr(&old), old.len);
-	for (int i = 0; i < n && !rc; i++) {
-		int had_shadow = 0, ours = in_record(record, &list[i], &had_shadow);
-		if (!ours && !force)
+	for (int i = 0; i < ch->n && !rc; i++) {
+		int had_shadow = 0, ours = in_record(&ch->record, &list[i], &had_shadow);
+		if (!ours && !ch->force)
 			rc = taken(&list[i], 0, why);
 		if (!rc)
 			rc = mapping_unset(&next, doc.p, doc.len, &list[i], why);
@@ -562,43 +579,25 @@ static int withdraw_once(const struct serve *s, const struct mapping *list, int 
 		next = (struct buf){0};
 	}
 	if (!rc && (doc.len != old.len || memcmp(doc.p, old.p, old.len)))
-		rc = put(s, list, n, &old, &doc, etag, raised, deadline, why);
+		rc = put(s, list, ch->n, &old, &doc, etag, &ch->raised, deadline, why);
 	buf_free(&old);
 	buf_free(&doc);
 	return rc;
 }
 
+static int forget_all(const struct serve *s, struct change *ch, long long deadline, struct why *why)
+{
+	(void)deadline;
+	for (int i = 0; i < ch->n; i++)
+		if (forget(s, &ch->record, &ch->list[i], why) < 0)
+			return -1;
+	return 0;
+}
+
 int serve_withdraw(const struct serve *s, const struct mapping *list, int n, int force, long long deadline, struct why *why)
 {
-	struct buf record = {0};
-	sigset_t signals;
-	int held = lock(s, deadline, why), rc = held == -1 ? -1 : 0;
-	hold_signals(&signals);
-	int raised = 0;
-	load(s, &record);
-	for (int try = 0; rc != -1; try++) {
-		rc = withdraw_once(s, list, n, force, &record, &raised, deadline, why);
-		if (rc == 0 || (rc < 0 && why->reason != R_BUSY) || try == TRIES || clock_passed(deadline))
-			break;
-		if (rc < 0)
-			pause_a_bit(try);
-		rc = AGAIN;
-	}
-	if (rc == AGAIN)
-		rc = why_set(why, R_BUSY, "port %d: others change it all the time", list->port);
-	if (rc < 0 && why->reason == R_BUSY)
-		why->status = EXIT_RETRY;
-	struct why low = {0};
-	if (held != -1 && is_narrow(s) && lower(s, 0, clock_ms() + RESTORE_MS, &low) < 0 && !rc) {
-		*why = low;
-		rc = -1;
-	}
-	for (int i = 0; i < n && !rc; i++)
-		rc = forget(s, &record, &list[i], why);
-	unlock(held);
-	sigprocmask(SIG_SETMASK, &signals, NULL);
-	buf_free(&record);
-	return rc;
+	struct change ch = {withdraw_once, forget_all, .list = list, .n = n, .force = force};
+	return change(s, &ch, deadline, why);
 }
 
 /* ---- sessions ---- */
