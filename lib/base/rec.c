@@ -189,8 +189,14 @@ void rec_json_str(struct buf *b, const char *text, size_t len)
 {
 	const unsigned char *s = (const unsigned char *)text;
 	buf_ch(b, '"');
-	for (size_t i = 0; i < len; ) {
-		size_t n = utf8(s + i, len - i);
+	for (size_t i = 0, n; i < len; i += n) {
+		for (n = 0; i + n < len && s[i + n] >= 0x20 && s[i + n] < 0x7f && s[i + n] != '"' && s[i + n] != '\\'; n++)
+			;
+		if (n) {
+			buf_add(b, s + i, n);
+			continue;
+		}
+		n = utf8(s + i, len - i);
 		if (!n) {
 			buf_str(b, "\xef\xbf\xbd");
 			n = 1;
@@ -205,7 +211,6 @@ void rec_json_str(struct buf *b, const char *text, size_t len)
 			buf_fmt(b, "\\u%04x", n == 2 ? s[i + 1] : s[i]);
 		else
 			buf_add(b, s + i, n);
-		i += n;
 	}
 	buf_ch(b, '"');
 }

@@ -122,11 +122,20 @@ static size_t shown(const unsigned char *s, size_t left)
 	return n;
 }
 
+static int is_plain(int c)
+{
+	return c >= 0x20 && c < 0x7f && c != '\\';
+}
+
 char *str_escape(char *dst, size_t size, const char *src, size_t len)
 {
 	const unsigned char *s = (const unsigned char *)src;
 	size_t o = 0;
 	for (size_t i = 0; i < len; ) {
+		if (is_plain(s[i]) && o + 4 < size) {	/* nearly all of them, and worth a short cut */
+			dst[o++] = src[i++];
+			continue;
+		}
 		char esc[8];
 		const char *p = esc;
 		size_t n = shown(s + i, len - i), m = n;

@@ -295,9 +295,10 @@ static void use_run(struct ws *ws, const struct json *j)
 /* 1 read, 0 not there, -1 broken. An empty run.json is what a power cut can make of one: then nothing of it runs any more. */
 static int load(struct ws *ws, const char *name, void (*use)(struct ws *, const struct json *), struct why *why)
 {
-	struct buf b = {0};
+	static struct buf b;	/* kept from one record to the next: ws-ls reads thousands */
 	struct json j;
 	struct why parse = {0};
+	b.len = 0;
 	int rc = file_read(ws->dir, name, &b, RECORD_MAX, why), none = rc < 0 ? errno == ENOENT : !b.len && use == use_run;
 	if (!rc && !none) {
 		rc = json_parse(&j, buf_cstr(&b), b.len, &parse);
@@ -312,7 +313,6 @@ static int load(struct ws *ws, const char *name, void (*use)(struct ws *, const 
 			json_free(&j);
 		rc = why->reason == R_BAD_STATE ? -1 : 1;
 	}
-	buf_free(&b);
 	return none ? 0 : rc;
 }
 
