@@ -3,7 +3,7 @@
  * usage: moorbox APPLET [OPTION...] [OPERAND...]
  * usage: moorbox [-j]
  * usage: moorbox help [APPLET]
- * usage: moorbox reasons [-j]
+ * usage: moorbox reasons [-j] [WORD...]
  * usage: moorbox --install [-f] DIR
  * usage: moorbox --licenses
  *
@@ -16,11 +16,11 @@
  * `moorbox APPLET`. Without an applet the applets are listed, one a line: name and sentence.
  *
  * Every failure is told as `applet: what: why [reason]`. The reason words are stable; `moorbox reasons`
- * lists them, one a line: word, exit status, what it means, what to do.
+ * lists them, or those that are named, one a line: word, exit status, what it means, what to do.
  *
  * exit: 0 done or yes, 1 not done or no, 2 the command line is wrong, 3 the same call may work later
  * example: moorbox --install ~/.local/bin
- * example: moorbox reasons | grep '^key-'
+ * example: moorbox reasons no-key
  */
 #include "err.h"
 #include "file.h"
@@ -128,19 +128,41 @@ static void list(enum rec_mode mode)
 	rec_finish(&out);
 }
 
-static void reasons(enum rec_mode mode)
+/* "no-key", or "[no-key]" as a message has it. */
+static int is_word(const char *told, const char *word)
+{
+	size_t n = strlen(word);
+	told += *told == '[';
+	return !strncmp(told, word, n) && (!told[n] || str_eq(told + n, "]"));
+}
+
+static void print_reason(struct rec *out, const struct reason_info *info)
+{
+	rec_begin(out);
+	rec_str(out, "reason", info->word);
+	rec_num(out, "status", info->status);
+	rec_str(out, "means", info->means);
+	rec_str(out, "remedy", info->remedy);
+	rec_end(out);
+}
+
+static int reasons(enum rec_mode mode, char **words)
 {
 	struct rec out = { .mode = mode };
-	for (int r = R_NONE + 1; r < R_COUNT; r++) {
-		const struct reason_info *info = reason_info(r);
-		rec_begin(&out);
-		rec_str(&out, "reason", info->word);
-		rec_num(&out, "status", info->status);
-		rec_str(&out, "means", info->means);
-		rec_str(&out, "remedy", info->remedy);
-		rec_end(&out);
+	for (int r = R_NONE + 1; !*words && r < R_COUNT; r++)
+		print_reason(&out, reason_info(r));
+	for (; *words; words++) {
+		int r = R_NONE + 1;
+		while (r < R_COUNT && !is_word(*words, reason_info(r)->word))
+			r++;
+		if (r == R_COUNT) {
+			hint("moorbox reasons lists them");
+			die(R_USAGE, "%s: no reason of that name", *words);
+		}
+		print_reason(&out, reason_info(r));
 	}
 	rec_finish(&out);
+	return EXIT_DONE;
 }
 
 /* What the links say: just the name where the binary is in the same directory, else the whole path. */
@@ -251,9 +273,8 @@ static int box_main(char **argv)
 	if (o.count && str_eq(o.operands[0], "help"))
 		return help(o.operands + 1);
 	if (o.count && str_eq(o.operands[0], "reasons")) {
-		opt_want(&o, 1, 1);
-		reasons(mode);
-		return EXIT_DONE;
+		opt_want(&o, 1, OPT_MANY);
+		return reasons(mode, o.operands + 1);
 	}
 	opt_want(&o, 0, 0);
 	if (wants_licenses)

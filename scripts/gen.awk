@@ -460,6 +460,8 @@ function write_bash(  f, i, j, a, n, v, p, k) {
 	printf "\t\tif [ \"$COMP_CWORD\" = 1 ] && [ \"${cur#-}\" = \"$cur\" ]; then\n\t\t\tmapfile -t COMPREPLY < <(compgen -W %s -- \"$cur\")\n\t\t\treturn\n\t\tfi\n", sh_text(names_all() " help reasons") > f
 	print "\t\tif [ \"${COMP_WORDS[1]}\" = help ]; then" > f
 	printf "\t\t\tmapfile -t COMPREPLY < <(compgen -W %s -- \"$cur\")\n\t\t\treturn\n\t\tfi\n", sh_text(names_all()) > f
+	print "\t\tif [ \"${COMP_WORDS[1]}\" = reasons ]; then" > f
+	print "\t\t\tmapfile -t COMPREPLY < <(compgen -W \"-j --json $(moorbox reasons 2>/dev/null | cut -f1)\" -- \"$cur\")\n\t\t\treturn\n\t\tfi" > f
 	print "\t\tcase ${COMP_WORDS[1]} in -*|help|reasons) ;; *) app=${COMP_WORDS[1]} at=2 ;; esac" > f
 	print "\tfi" > f
 	print "\tkinds=$(_moorbox_operands \"$app\")" > f
@@ -513,6 +515,7 @@ function write_zsh(  f, i, j, a, n, v, s, x, y, k) {
 		}
 		print " ;;" > f
 	}
+	print "\treasons) local -a list_=(${(f)\"$(moorbox reasons 2>/dev/null | cut -f1)\"}); compadd -a list_ ;;" > f
 	print "\thelp) _moorbox_applets ;;\n\tesac\n}\n_moorbox \"$@\"" > f
 	close(f)
 }
@@ -537,6 +540,7 @@ function write_fish(  f, i, j, a, n, v, s, cond, p) {
 		printf "complete -c moorbox -n _moorbox_first -a %s -d %s\n", sorted[i], fish_text(sentence[sorted[i]]) > f
 	printf "complete -c moorbox -n '_moorbox_in help' -a %s\n", fish_text(names_all()) > f
 	print "complete -c moorbox -n _moorbox_first -a 'help reasons'" > f
+	print "complete -c moorbox -n '_moorbox_in reasons' -a '(moorbox reasons 2>/dev/null | cut -f1)'" > f
 	for (i = -1; i < applets; i++) {
 		a = i < 0 ? BOX : sorted[i]
 		for (p = 0; p < (i < 0 ? 1 : 2); p++) {
