@@ -65,8 +65,10 @@ static int count, room, show_all, asks, status = EXIT_DONE;
 
 static int look(struct row *r, const char *name)
 {
-	memset(r, 0, sizeof *r);
-	r->d.pidfd = -1;
+	r->d = (struct daemon){.pidfd = -1};	/* ws_open clears ws, what answers fills in st */
+	r->answered = 0;
+	r->forwards = NULL;
+	r->why = (struct why){0};
 	if (ws_open(&root, name, 0, 0, &r->ws, &r->why) < 0) {
 		if (r->why.reason == R_NO_WORKSPACE)
 			return -1;	/* taken down since the directory was read */

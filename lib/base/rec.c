@@ -84,15 +84,19 @@ static void field(struct rec *r, const char *name, const char *text, size_t len,
 		fwrite(buf_cstr(&b), 1, b.len, stdout);
 		buf_free(&b);
 	} else {
-		char *esc = xalloc(len * 4 + 8);
+		char some[1024], *esc = len * 4 + 8 <= sizeof some ? some : xalloc(len * 4 + 8);
 		str_escape(esc, len * 4 + 8, text, len);
 		if (r->mode == REC_NUL)
 			str_copy_slice(esc, len + 1, (struct slice){text, len});
 		if (wants_table(r))
 			cell(r, name, esc);
-		else
-			printf("%s%s", r->fields ? "\t" : "", esc);
-		free(esc);
+		else {
+			if (r->fields)
+				putchar('\t');
+			fputs(esc, stdout);
+		}
+		if (esc != some)
+			free(esc);
 	}
 	r->fields++;
 }
