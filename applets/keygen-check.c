@@ -33,7 +33,9 @@
  * example: keygen-check env:KEY --want ephemeral,tag:ci --warn-days 7 || exit 1
  * see: ws-up ts-keygen
  */
-#include "api.h"
+#include "api_key.h"
+#include "api_open.h"
+#include "api_policy.h"
 #include "clock.h"
 #include "err.h"
 #include "key.h"

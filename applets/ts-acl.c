@@ -33,7 +33,8 @@
  * example: ts-acl --check --api env:TS_API_TOKEN tag:ws group:dev --ports 22
  * see: ws-up ts-keygen keygen-check
  */
-#include "api.h"
+#include "api_open.h"
+#include "api_policy.h"
 #include "buf.h"
 #include "clock.h"
 #include "err.h"

@@ -39,7 +39,8 @@
  * example: ts-keygen -e --wif github --client-id T...CNTRL-k...CNTRL -o key
  * see: keygen-check ws-up
  */
-#include "api.h"
+#include "api_key.h"
+#include "api_open.h"
 #include "clock.h"
 #include "err.h"
 #include "file.h"

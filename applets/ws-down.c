@@ -28,7 +28,8 @@
  * example: ws-ls | xargs ws-down
  * see: ws-up ws-ls ws-gc
  */
-#include "api.h"
+#include "api_device.h"
+#include "api_open.h"
 #include "clock.h"
 #include "err.h"
 #include "leave.h"

@@ -58,7 +58,7 @@
  * example: ws-gc --api env:KEY -o plan; less plan; ws-gc --api env:KEY --plan plan
  * see: ws-down ws-ls
  */
-#include "api.h"
+#include "api_open.h"
 #include "buf.h"
 #include "clock.h"
 #include "err.h"

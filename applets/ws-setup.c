@@ -33,7 +33,7 @@
  * example: ws-setup --set authKey=file:/run/secrets/ts --set hostnamePrefix=ci-
  * see: ws-up keygen-check
  */
-#include "api.h"
+#include "api_open.h"
 #include "buf.h"
 #include "clock.h"
 #include "err.h"

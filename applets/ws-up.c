@@ -80,7 +80,8 @@
  * example: TS_CLIENT_ID=... ws-up -k wif:github --tag tag:ci ci-42 -- ./run-tests
  * see: ws-down ws-ls ws-log ts-nc ts-info
  */
-#include "api.h"
+#include "api_device.h"
+#include "api_open.h"
 #include "clock.h"
 #include "clone.h"
 #include "daemon.h"

@@ -5,7 +5,7 @@
  */
 #ifndef LEAVE_H
 #define LEAVE_H
-#include "api.h"
+#include "api_device.h"
 #include "workspace.h"
 
 struct leave {

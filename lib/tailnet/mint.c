@@ -1,5 +1,6 @@
 /* mint - the auth key that a node joins with */
 #include "mint.h"
+#include "api_open.h"
 #include "clock.h"
 #include "str.h"
 #include "wif.h"

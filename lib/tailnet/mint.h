@@ -6,7 +6,7 @@
  */
 #ifndef MINT_H
 #define MINT_H
-#include "api.h"
+#include "api_key.h"
 #include "err.h"
 #include "key.h"
 #include "secret.h"

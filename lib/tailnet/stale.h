@@ -5,7 +5,7 @@
  */
 #ifndef STALE_H
 #define STALE_H
-#include "api.h"
+#include "api_device.h"
 #include "workspace.h"
 
 enum stale_kind { STALE_NODE, STALE_LEASE, STALE_WORKSPACE, STALE_SOCKET, STALE_DIRECTORY, STALE_FILE };

@@ -1,5 +1,9 @@
 /* api_fuzz - any text as the API's answer: a key, a list, a token, an error */
 #include "../../lib/tailnet/api.c"
+#include "../../lib/tailnet/api_open.c"
+#include "../../lib/tailnet/api_policy.c"
+#include "../../lib/tailnet/api_key.c"
+#include "../../lib/tailnet/api_device.c"
 
 static int take_key(const struct api_key *k, void *ctx)
 {
@@ -16,13 +20,14 @@ static int take_device(const struct api_device *d, void *ctx)
 	return 0;
 }
 
-static void scan(struct each *e, const char *key, int (*fn)(void *, struct slice, const char *, size_t), const char *text, size_t size)
+static void scan(const char *key, int (*fn)(const struct json *, void *), void *ctx, const char *text, size_t size)
 {
-	e->scan = (struct json_scan){.key = key, .max = 4096, .fn = fn, .ctx = e};
+	struct list l = {.fn = fn, .ctx = ctx};
+	l.scan = (struct json_scan){.key = key, .max = 4096, .fn = give, .ctx = &l};
 	size_t half = size / 2;
-	if (feed(e, text, half) == 0)
-		feed(e, text + half, size - half);
-	json_scan_free(&e->scan);
+	if (feed(&l, text, half) == 0)
+		feed(&l, text + half, size - half);
+	json_scan_free(&l.scan);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
@@ -32,22 +37,20 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	struct api_key k;
 	struct why why = {0};
 	char text[300];
-	struct answer r = {.res = {.status = 400}};
-	struct call c = {.what = "fuzz"};
-	struct each keys = {.key = take_key, .ctx = &sum}, devices = {.device = take_device, .ctx = &sum};
-	struct sought sought = {"0123456789ab", &k, &why};
-	struct each found = {.ctx = &sought};
+	struct api_answer r = {.res = {.status = 400}};
+	struct api_call c = {.what = "fuzz"};
+	struct sought sought = {"0123456789ab", &k};
 	char *exact = xalloc(size ? size : 1);	/* exactly so long, for the sanitizer */
 	memcpy(exact, data, size);
-	scan(&keys, "keys", give_key, exact, size);
-	scan(&devices, "devices", give_device, exact, size);
-	scan(&found, "preAuthKeys", match_prefix, exact, size);
+	scan("keys", give_key, &(struct keys_to){take_key, &sum}, exact, size);
+	scan("devices", give_device, &(struct devices_to){take_device, &sum}, exact, size);
+	scan("preAuthKeys", match_prefix, &sought, exact, size);
 	buf_add(&r.res.body, exact, size);
-	message(&r.res, text, sizeof text);
+	api_message(&r.res, text, sizeof text);
 	for (const char *p = text; *p; p++)
 		if ((unsigned char)*p < 0x20)
 			abort();
-	explain(&a, &c, &r.res, &why);
+	api_explain(&a, &c, &r.res, &why);
 	hujson_plain(exact, size, &why);
 	if (json_parse(&r.j, exact, size, &why) == 0) {
 		key_of(&r.j, &k);

@@ -1,5 +1,7 @@
 /* api_test - lib/tailnet/api against a server of its own: lists of any length in bounded memory, and what it must not take */
-#include "api.h"
+#include "api_device.h"
+#include "api_key.h"
+#include "api_open.h"
 #include "clock.h"
 #include "settings.h"
 #include <arpa/inet.h>
