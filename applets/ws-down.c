@@ -109,18 +109,18 @@ static void explain(int left, const struct ws *ws)
 /* What a workspace that is gone from here has left at its control server: 1 deleted, 0 nothing, -1. */
 static int delete_leased(const char *name, struct why *why)
 {
-	char control[512] = "", id[64];
+	struct ws_leased l;
 	struct api api;
-	int rc = ws_lease_of(&root, name, control, id, why);
+	int rc = ws_lease_of(&root, name, "", &l, why);
 	if (rc != 1)
 		return rc;
-	if (api_open(&api, &credential, control, deadline, why) < 0)
+	if (api_open(&api, &credential, l.control, deadline, why) < 0)
 		return -1;
-	rc = api_delete_node(&api, id, deadline, why);
+	rc = api_delete_ours(&api, l.id, l.name, deadline, why);
 	api_close(&api);
-	if (rc < 0 || ws_lease_drop(&root, id, why) < 0)
+	if (rc < 0 || ws_lease_drop(&root, l.control, l.id, why) < 0)
 		return -1;
-	verbose("the node %s is deleted at %s", id, control);
+	verbose(rc ? "the id %s is another node's by now at %s" : "the node %s is deleted at %s", l.id, l.control);
 	return 1;
 }
 

@@ -498,9 +498,9 @@ static int free_name(struct up *u, struct why *why)
 	if (api_open(&api, &u->credential, u->spec.control, u->deadline, why) < 0)
 		return -1;
 	verbose("removing the dead node %s", id);
-	int rc = api_delete_node(&api, id, u->deadline, why);
+	int rc = api_delete_ours(&api, id, u->spec.hostname, u->deadline, why);
 	api_close(&api);
-	return rc < 0 ? -1 : ws_lease_drop(&u->root, id, why);
+	return rc < 0 ? -1 : ws_lease_drop(&u->root, u->spec.control, id, why);
 }
 
 /* What was minted lives just long enough to be used. */

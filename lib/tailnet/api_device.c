@@ -75,3 +75,27 @@ int api_delete_node(const struct api *a, const char *node_id, long long deadline
 	http_res_free(&res);
 	return rc;
 }
+
+int api_device_is(const struct api_device *d, const char *hostname)
+{
+	size_t n = strlen(hostname);
+	if (str_eq(d->hostname, hostname))
+		return 1;
+	if (strncmp(d->name, hostname, n))
+		return 0;
+	const char *rest = d->name + n;
+	if (*rest == '-')
+		rest += 1 + strspn(rest + 1, "0123456789");
+	return !*rest || *rest == '.';
+}
+
+int api_delete_ours(const struct api *a, const char *node_id, const char *hostname, long long deadline, struct why *why)
+{
+	struct api_device d;
+	int rc = *hostname ? api_device_get(a, node_id, &d, deadline, why) : 1;
+	if (rc <= 0)
+		return rc;
+	if (*hostname && !api_device_is(&d, hostname))
+		return 1;
+	return api_delete_node(a, node_id, deadline, why);
+}

@@ -25,7 +25,13 @@ int api_devices(struct api *, const char *query, int (*fn)(const struct api_devi
 /* One of them: 1, 0 there is none, -1. */
 int api_device_get(const struct api *, const char *node_id, struct api_device *, long long deadline, struct why *);
 
+/* It goes by this host name, or by one that the server made of it ("web-1"). */
+int api_device_is(const struct api_device *, const char *hostname);
+
 /* One that is not there counts as deleted. */
 int api_delete_node(const struct api *, const char *node_id, long long deadline, struct why *);
+/* The same, looked at before: 1, and nothing is deleted, when the id is another node's by now (hostname "": not known).
+ * headscale's ids are numbers, which a new server begins anew. */
+int api_delete_ours(const struct api *, const char *node_id, const char *hostname, long long deadline, struct why *);
 
 #endif

@@ -44,8 +44,8 @@ static struct stale *add(struct stale_list *l, enum stale_kind kind, const char 
 
 /* ---- workspaces ---- */
 
-/* "" in use; else why a node with that id is not: gone, dead, replaced; or why it is not known: elsewhere, broken. */
-static const char *verdict(const struct ws_root *root, const char *workspace, const char *node_id)
+/* "" in use; else why that node is not: gone, dead, replaced; or why it is not known: elsewhere, broken. */
+static const char *verdict(const struct ws_root *root, const char *workspace, const char *control, const char *node_id)
 {
 	struct ws ws;
 	struct why why;
@@ -55,7 +55,9 @@ static const char *verdict(const struct ws_root *root, const char *workspace, co
 	if (ws_open(root, workspace, 0, 0, &ws, &why) < 0)
 		return why.reason == R_NO_WORKSPACE ? "gone" : "broken";
 	ws_find_run(root, &ws);
-	int alive = ws_alive(&ws), other = *node_id && *ws.run.node_id && !str_eq(ws.run.node_id, node_id);
+	/* an id says nothing but at its own server */
+	int moved = *control && *ws.spec.control && !str_eq(ws.spec.control, control);
+	int alive = ws_alive(&ws), other = moved || (*node_id && *ws.run.node_id && !str_eq(ws.run.node_id, node_id));
 	const char *word = alive < 0 ? "elsewhere" : ws_is_busy(&ws) ? "" : other ? "replaced" : alive || ws.spec.keep ? "" : "dead";
 	ws_close(&ws);
 	return word;
@@ -95,7 +97,7 @@ int stale_leases(const struct ws_root *root, struct stale_list *l, struct why *w
 	l->n = l->leases = n;
 	for (size_t i = 0; i < n; i++) {
 		struct stale *s = &l->p[i];
-		s->why = verdict(root, s->workspace, s->id);
+		s->why = verdict(root, s->workspace, s->control, s->id);
 		s->in_use = !*s->why || str_eq(s->why, "elsewhere");
 	}
 	return 0;
@@ -115,13 +117,12 @@ static int has_tag(const struct api_device *d, const struct stale_tag *t)
 
 static void note(struct stale *s, const struct api_device *d)
 {
-	size_t n = strlen(s->name);
 	s->found = 1;
 	s->connected = d->connected;
 	s->external = d->external;
 	s->last_seen = d->last_seen;
 	/* headscale's ids are numbers, which a new server begins anew */
-	s->other_name = n && !str_eq(d->hostname, s->name) && strncmp(d->name, s->name, n) != 0;
+	s->other_name = *s->name && !api_device_is(d, s->name);
 }
 
 static const char *suffix_of(const char *dns_name)
@@ -401,7 +402,7 @@ static int delete_node(const struct ws_root *root, const struct stale_list *l, s
 {
 	struct api_device d;
 	if (!s->by_tag) {
-		const char *word = verdict(root, s->workspace, s->id);
+		const char *word = verdict(root, s->workspace, s->control, s->id);
 		if (!is_stale(word))
 			return not_any_more(s, word);
 	}
@@ -415,7 +416,7 @@ static int delete_node(const struct ws_root *root, const struct stale_list *l, s
 			return not_any_more(s, "listed");
 		rc = api_delete_node(api, s->id, deadline, why);
 	}
-	return rc < 0 || (!s->by_tag && ws_lease_drop(root, s->id, why) < 0) ? -1 : 1;
+	return rc < 0 || (!s->by_tag && ws_lease_drop(root, s->control, s->id, why) < 0) ? -1 : 1;
 }
 
 static int remove_workspace(const struct ws_root *root, struct stale *s, long long deadline, struct why *why)

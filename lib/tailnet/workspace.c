@@ -691,7 +691,7 @@ int ws_forget(const struct ws_root *root, struct ws *ws, struct why *why)
 /* ---- leases ---- */
 
 /* Rewrites the file without the lines that match; fn may be NULL. add is appended. */
-static int rewrite_leases(const struct ws_root *root, int (*drop)(const struct json *, const char *), const char *arg,
+static int rewrite_leases(const struct ws_root *root, int (*drop)(const struct json *, const void *), const void *arg,
 	const char *add, struct why *why)
 {
 	struct buf old = {0}, new = {0};
@@ -722,9 +722,15 @@ static int rewrite_leases(const struct ws_root *root, int (*drop)(const struct j
 	return rc;
 }
 
-static int has_id(const struct json *j, const char *id)
+/* Ids are a control server's own: headscale's are small numbers, so that two servers soon have the same. */
+struct node { const char *control, *id; };
+
+static int is_node(const struct json *j, const void *node)
 {
-	return json_str_eq(j, json_get(j, 0, "id"), id);
+	const struct node *n = node;
+	int control = json_get(j, 0, "control");
+	return json_str_eq(j, json_get(j, 0, "id"), n->id)
+		&& (!*n->control || json_kind(j, control) != JSON_STR || json_str_eq(j, control, n->control));
 }
 
 static void *settle(void *lease)
@@ -735,7 +741,7 @@ static void *settle(void *lease)
 	return NULL;
 }
 
-/* One write at the end of the file, under the lock that who rewrites it takes. 1 when the node is in it already. */
+/* One write at the end of the file, under the lock that who rewrites it takes. 1 when such an id is in it already. */
 static int append_lease(const struct ws_root *root, const char *id, const struct buf *line, struct ws_lease *l, struct why *why)
 {
 	struct buf old = {0};
@@ -778,7 +784,7 @@ int ws_lease_add(const struct ws_root *root, const struct ws *ws, struct ws_leas
 	buf_ch(&b, '\n');
 	int rc = append_lease(root, ws->run.node_id, &b, l, why);
 	if (rc == 1)
-		rc = rewrite_leases(root, has_id, ws->run.node_id, b.p + 1, why);
+		rc = rewrite_leases(root, is_node, &(struct node){ws->spec.control, ws->run.node_id}, b.p + 1, why);
 	buf_free(&b);
 	if (rc < 0 || l->fd < 0)
 		return rc;
@@ -802,22 +808,32 @@ int ws_lease_settle(struct ws_lease *l, struct why *why)
 	return l->error ? why_errno(why, "write leases.jsonl:") : 0;
 }
 
-static int is_lease_of(const char *line, size_t len, const char *id)
+static int is_lease_of(const char *line, size_t len, const struct node *node)
 {
 	struct json j;
 	struct why ignored;
-	if (!memmem(line, len, id, strlen(id)) || json_parse(&j, line, len, &ignored) < 0)
+	if (!memmem(line, len, node->id, strlen(node->id)) || json_parse(&j, line, len, &ignored) < 0)
 		return 0;
-	int is_it = has_id(&j, id);
+	int is_it = is_node(&j, node);
 	json_free(&j);
 	return is_it;
 }
 
+/* With nothing known of the control server: is it one node, and not one each of two servers? */
+static int is_one(const struct buf *b, const struct node *node)
+{
+	int n = 0;
+	for (char *line = b->p, *end; line && (end = memchr(line, '\n', b->p + b->len - line)); line = end + 1)
+		n += is_lease_of(line, end - line, node);
+	return n == 1;
+}
+
 /* The line is blanked where it stands: the others are not touched, so nothing has to reach the disk, and a kill leaves a lease or
  * a line that is none. Blanks at the end are cut off; when there are too many others, the file is written anew. */
-int ws_lease_drop(const struct ws_root *root, const char *node_id, struct why *why)
+int ws_lease_drop(const struct ws_root *root, const char *control, const char *node_id, struct why *why)
 {
 	enum { BLANKS = 64 << 10 };
+	const struct node node = {control, node_id};
 	struct buf b = {0};
 	size_t used = 0, blanks = 0;
 	if (!*node_id)
@@ -830,9 +846,10 @@ int ws_lease_drop(const struct ws_root *root, const char *node_id, struct why *w
 		rc = 0;
 	else if (!rc && (fd = openat(root->fd, "leases.jsonl", O_WRONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
 		rc = why_errno(why, "write leases.jsonl:");
+	int known = *control || is_one(&b, &node);
 	for (char *line = b.p, *end; !rc && line && (end = memchr(line, '\n', b.p + b.len - line)); line = end + 1) {
 		size_t len = end - line;
-		if (is_lease_of(line, len, node_id)) {
+		if (known && is_lease_of(line, len, &node)) {
 			memset(line, ' ', len);
 			if (pwrite(fd, line, len, line - b.p) != (ssize_t)len)
 				rc = why_errno(why, "write leases.jsonl:");
@@ -893,27 +910,22 @@ static int match_lease(const struct ws_leased *l, void *ctx)
 	return 0;
 }
 
-static int find_lease(const struct ws_root *root, struct sought *s, char id[static 64], struct why *why)
-{
-	if (ws_lease_each(root, match_lease, s, why) < 0)
-		return -1;
-	if (s->found)
-		str_copy(id, 64, s->last.id);
-	return s->found;
-}
-
 int ws_lease_find(const struct ws_root *root, const char *control, const char *hostname, char id[static 64], struct why *why)
 {
-	return find_lease(root, &(struct sought){.name = hostname, .control = control}, id, why);
+	struct sought s = {.name = hostname, .control = control};
+	if (ws_lease_each(root, match_lease, &s, why) < 0)
+		return -1;
+	if (s.found)
+		str_copy(id, 64, s.last.id);
+	return s.found;
 }
 
-int ws_lease_of(const struct ws_root *root, const char *workspace, char control[static 512], char id[static 64], struct why *why)
+int ws_lease_of(const struct ws_root *root, const char *workspace, const char *control, struct ws_leased *l, struct why *why)
 {
 	struct sought s = {.workspace = workspace, .control = control};
-	int rc = find_lease(root, &s, id, why);
-	if (rc == 1 && !*control)
-		str_copy(control, 512, s.last.control);
-	return rc;
+	int rc = ws_lease_each(root, match_lease, &s, why);
+	*l = s.last;
+	return rc < 0 ? -1 : s.found;
 }
 
 /* ---- DERP ports by control server ---- */

@@ -128,14 +128,16 @@ int  ws_kept_src(const struct ws_root *, const char *name, char path[static WS_P
 struct ws_lease { pthread_t thread; int fd, dir, running, error; };
 int ws_lease_add(const struct ws_root *, const struct ws *, struct ws_lease *, struct why *);
 int ws_lease_settle(struct ws_lease *, struct why *);
-int ws_lease_drop(const struct ws_root *, const char *node_id, struct why *);
+/* A node is its id and its control server: each server has ids of its own. control "": not known; then nothing is dropped
+ * if two servers have such an id. */
+int ws_lease_drop(const struct ws_root *, const char *control, const char *node_id, struct why *);
 /* Each line that can be read, in their order. A positive answer of fn's ends it. 0, or -1. */
 struct ws_leased { char id[64], control[512], name[WS_LABEL], workspace[WS_LABEL], dns_name[256]; };
 int ws_lease_each(const struct ws_root *, int (*fn)(const struct ws_leased *, void *), void *ctx, struct why *);
 /* The lease on a host name at a control server, the last one: node id into id; 1, 0 none, -1. */
 int ws_lease_find(const struct ws_root *, const char *control, const char *hostname, char id[static 64], struct why *);
-/* The same by the workspace's name; of this control server, or of any when it is "", which is then filled in. */
-int ws_lease_of(const struct ws_root *, const char *workspace, char control[static 512], char id[static 64], struct why *);
+/* The same by the workspace's name; of this control server, or of any when it is "". */
+int ws_lease_of(const struct ws_root *, const char *workspace, const char *control, struct ws_leased *, struct why *);
 
 /* DERP ports seen at a control server, remembered in STATE/derp.json. */
 int ws_derp_recall(const struct ws_root *, const char *control, int *ports, int max);
