@@ -5,7 +5,7 @@
  * --want LIST  what the key should be, comma between: ephemeral, reusable, preauthorized, their opposites kept and one-off, and
  *   tags such as tag:ci; may be repeated
  * --warn-days N  answer no if it expires within N days
- * --api SRC  API credential to look the key up with: a token or an OAuth client secret (env:NAME, file:PATH, fd:N, -), wif:SOURCE
+ * --api SRC  API credential to look the key up with (env:NAME, file:PATH, fd:N, -, oauth:SRC, wif:SOURCE)
  * --id ID  the key's id there, where its text does not tell it (headscale)
  * --verify  without API access: ask Tailscale's service whether the key lives, as scanners for leaked secrets do
  * --login-server URL  control server, if not Tailscale's own
@@ -202,7 +202,14 @@ static void look_up(struct check *c)
 	struct api api;
 	struct why why;
 	const char *id = c->id ? c->id : c->key.headscale ? NULL : *c->key.id ? c->key.id : NULL;
-	if (api_open_as(&api, &(struct api_who){.src = c->api_src}, c->control, c->deadline, &why) < 0) {
+	struct api_who who;
+	struct secret given;
+	int opened = api_who_take(&who, c->api_src, &c->set, &given, NULL, NULL, &why) < 0 ? -1
+		: api_open(&api, &who, c->control, c->deadline, &why);
+	secret_free(&given);
+	if (opened < 0) {
+		if (why.status == EXIT_USAGE)
+			die_why(&why);
 		judge(c, UNKNOWN, &why);
 		return;
 	}
@@ -362,7 +369,7 @@ static void try_client(struct check *c, const char *src)
 	struct api_who who = {.src = src, .given = c->text.p ? &c->text : NULL,
 		.client_id = *c->set.client_id ? c->set.client_id : NULL, .audience = *c->set.audience ? c->set.audience : NULL};
 	verbose("asking for a token");
-	if (api_open_as(&api, &who, c->control, c->deadline, &why) < 0) {
+	if (api_open(&api, &who, c->control, c->deadline, &why) < 0) {
 		int later = why.status == EXIT_RETRY || why.reason == R_CONTROL_TLS || why.reason == R_CLOCK || why.reason == R_CONTROL_ERROR;
 		judge(c, later ? UNKNOWN : UNUSABLE, &why);
 		return;
@@ -389,7 +396,7 @@ static void show_token(struct check *c)
 	struct api api;
 	struct why ignored;
 	struct api_who who = {.src = "-", .given = &c->text};
-	if (!asks(c) || api_open_as(&api, &who, c->control, c->deadline, &ignored) < 0)
+	if (!asks(c) || api_open(&api, &who, c->control, c->deadline, &ignored) < 0)
 		return;
 	c->has_props = *api.client && api_key_get(&api, api.client, &c->props, c->deadline, &ignored) == 0;
 	api_close(&api);

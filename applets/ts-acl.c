@@ -130,14 +130,19 @@ static void check_service(const struct api *api, const struct policy *p, long lo
 	answer("service", ok, NULL, ok < 0 ? why.msg : said);
 }
 
-static int check(const struct policy_wish *w, const char *file, const char *src, const char *control, long long deadline)
+static int check(const struct policy_wish *w, const char *file, const char *src, const struct settings *set, const char *control,
+	long long deadline)
 {
 	struct why why = {0};
 	struct buf text = {0};
+	struct api_who who;
+	struct secret given = {0};
 	struct api api;
 	struct policy p;
 	char owners[2048];
-	int rc = src ? api_open_as(&api, &(struct api_who){.src = src}, control, deadline, &why) : 0;
+	int rc = src && (api_who_take(&who, src, set, &given, NULL, NULL, &why) < 0 || api_open(&api, &who, control, deadline, &why) < 0)
+		? -1 : 0;
+	secret_free(&given);
 	if (!rc)
 		rc = file ? read_policy(&text, file, &why) : api_policy_get(&api, &text, deadline, &why);
 	if (!rc)
@@ -244,5 +249,5 @@ int ts_acl_main(char **argv)
 	secret_free(&set.key);
 	if (settings_control(server ? server : *set.login_server ? set.login_server : SETTINGS_CONTROL, control, sizeof control, &why) < 0)
 		opt_usage("%s", why.msg);
-	return check(&w, file, src, control, clock_ms() + wait);
+	return check(&w, file, src, &set, control, clock_ms() + wait);
 }

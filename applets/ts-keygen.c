@@ -9,7 +9,7 @@
  * --tag TAG  its nodes get this tag; may be repeated. Without it: all tags of the client
  * --expiry DUR  it can be used for so long: 10m, 1h, 90d (default 1 h)
  * -d, --description TEXT  a note of at most 50 letters, digits, spaces and hyphens
- * --api SRC  an OAuth client secret or an API token: env:NAME, file:PATH, fd:N or - (stdin)
+ * --api SRC  an OAuth client secret or an API token: env:NAME, file:PATH, fd:N, -, oauth:SRC; or wif:SOURCE, as --wif
  * --wif SOURCE  an identity token: github, gitlab, buildkite, circleci, gcp, kubernetes, auto, or a JWT as file:PATH, env:NAME...
  * --client-id ID  the federated identity's client id, with --wif
  * --audience AUD  what the identity token is asked for, if not the usual api.tailscale.com/ID
@@ -88,7 +88,7 @@ static void find_credential(struct keygen *g, const char *api, const char *wif)
 	struct why why;
 	if (api && wif)
 		opt_usage("--api and --wif exclude each other");
-	if (!wif && (g->who.client_id || g->who.audience))
+	if (!wif && !(api && str_starts(api, "wif:")) && (g->who.client_id || g->who.audience))
 		opt_usage("--client-id and --audience go with --wif");
 	if (wif && str_fmt(g->src, sizeof g->src, "wif:%s", wif) < 0)
 		opt_usage("--wif: too long");
@@ -249,7 +249,7 @@ int ts_keygen_main(char **argv)
 	clock_cancel_on_signals();
 	signal(SIGPIPE, SIG_IGN);	/* a key that nobody took is deleted */
 	verbose("opening the API by %.*s", str_starts(g.src, "wif:") ? 3 : (int)strcspn(g.src, ":"), g.src);
-	if (api_open_as(&api, &g.who, g.control, g.deadline, &why) < 0)
+	if (api_open(&api, &g.who, g.control, g.deadline, &why) < 0)
 		return warn_why(&why);
 	if (g.revoke) {
 		int rc = api_key_delete(&api, g.revoke, g.deadline, &why);

@@ -8,7 +8,7 @@
  * -f, --force  delete what is here even when the node cannot be logged out
  * -t, --timeout DUR  wait at most DUR for the control server (default 10)
  * --forget  log out and delete a kept workspace too, instead of stopping it
- * --api SRC  API credential (env:NAME, file:PATH, fd:N, -): deletes a node that stays listed otherwise
+ * --api SRC  API credential (env:NAME, file:PATH, fd:N, -, oauth:SRC, wif:SOURCE): deletes a node that stays listed otherwise
  * -j, --json  print a JSON line for each
  * -q, --quiet  print nothing but errors
  * -v, --verbose  say what was done for each
@@ -49,7 +49,9 @@ enum { AT_ONCE = 64 };
 
 static struct ws_root root;
 static struct leave how;
+static struct settings set;
 static const char *api_src;
+static struct api_who who;
 static struct secret credential;	/* read once for all of them */
 static long long deadline;
 static char **names;
@@ -114,7 +116,7 @@ static int delete_leased(const char *name, struct why *why)
 	int rc = ws_lease_of(&root, name, "", &l, why);
 	if (rc != 1)
 		return rc;
-	if (api_open(&api, &credential, l.control, deadline, why) < 0)
+	if (api_open(&api, &who, l.control, deadline, why) < 0)
 		return -1;
 	rc = api_delete_ours(&api, l.id, l.name, deadline, why);
 	api_close(&api);
@@ -143,7 +145,7 @@ static int take_down(int i, void *ctx, int out)
 			if (rc >= 0 || why.reason == R_NO_WORKSPACE)
 				return EXIT_DONE;
 		}
-		if (rc == 0 && api_src && api_open(&api, &credential, ws.spec.control, deadline, &why) < 0)
+		if (rc == 0 && api_src && api_open(&api, &who, ws.spec.control, deadline, &why) < 0)
 			rc = -1;
 		if (rc == 0) {
 			how.api = api_src ? &api : NULL;
@@ -204,7 +206,10 @@ int ws_down_main(char **argv)
 			say("no names: nothing to do");
 		return EXIT_DONE;
 	}
-	if (api_src && secret_get(&credential, api_src, &why) < 0)
+	if (api_src && str_starts(api_src, "wif:") && settings_load(&set, &why) < 0)
+		die_why(&why);
+	secret_free(&set.key);
+	if (api_src && api_who_take(&who, api_src, &set, &credential, NULL, NULL, &why) < 0)
 		die_why(&why);
 	deadline = clock_ms() + wait;
 	struct proc_result *res = xalloc(count * sizeof *res);

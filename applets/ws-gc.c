@@ -237,9 +237,11 @@ static void obey_plan(void)
 static int ask(struct api *api)
 {
 	struct why why;
-	struct api_who who = {.src = api_src, .client_id = *set.client_id ? set.client_id : NULL,
-		.audience = *set.audience ? set.audience : NULL};
-	if (api_open_as(api, &who, control, deadline, &why) == 0) {
+	struct api_who who;
+	struct secret given;
+	int rc = api_who_take(&who, api_src, &set, &given, NULL, NULL, &why) < 0 ? -1 : api_open(api, &who, control, deadline, &why);
+	secret_free(&given);
+	if (!rc) {
 		verbose("asking %s", api->base);
 		if (stale_ask(&list, api, control, &tag, deadline, &why) == 0)
 			return 0;

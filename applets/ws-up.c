@@ -29,7 +29,8 @@
  * --logs  let tailscaled upload its log to Tailscale
  * --optional  with CMD: run it even if there is no key, or the config says enabled: false
  * --ca FILE  also trust the CA certificates in FILE (PEM): control's, or those of a proxy that opens TLS; tailscaled gets it too
- * --api SRC  API credential: removes a dead node of ours that still has the name
+ * --api SRC  API credential (env:NAME, file:PATH, fd:N, -, oauth:SRC, wif:SOURCE): removes a dead node of ours that
+ *   still has the name
  * -j, --json  print a JSON line
  * -q, --quiet  print nothing but errors
  * -v, --verbose  say each step
@@ -491,11 +492,12 @@ static int free_name(struct up *u, struct why *why)
 {
 	char id[64];
 	struct api api;
-	if (!u->api_src || secret_get(&u->credential, u->api_src, why) < 0)
+	struct api_who who;
+	if (!u->api_src || api_who_take(&who, u->api_src, &u->set, &u->credential, u->mint.src, &u->mint.given, why) < 0)
 		return u->api_src ? -1 : 0;
 	if (ws_lease_find(&u->root, u->spec.control, u->spec.hostname, id, why) != 1)
 		return 0;
-	if (api_open(&api, &u->credential, u->spec.control, u->deadline, why) < 0)
+	if (api_open(&api, &who, u->spec.control, u->deadline, why) < 0)
 		return -1;
 	verbose("removing the dead node %s", id);
 	int rc = api_delete_ours(&api, id, u->spec.hostname, u->deadline, why);

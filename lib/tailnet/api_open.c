@@ -98,6 +98,8 @@ static int exchange_identity(struct api *a, const struct api_who *who, const cha
 	struct key key;
 	struct api_answer r;
 	char by_default[200];
+	if (!wif_known(src))
+		return wif_unknown(src, why);
 	if (!id || !*id) {
 		why_set(why, R_NO_CREDENTIAL, "an identity token needs the federated identity's client id");
 		return why_hint(why, "set TS_CLIENT_ID (ts-keygen: --client-id ID)");
@@ -190,7 +192,32 @@ static int open_text(struct api *a, const char *text, size_t len, int only_clien
 	return why_hint(why, "make one in the admin console, Settings, %s", only_client ? "OAuth clients" : "Keys or OAuth clients");
 }
 
-int api_open_as(struct api *a, const struct api_who *who, const char *control, long long deadline, struct why *why)
+/* What is read to have it: "" when nothing is. */
+static const char *place_of(const char *src)
+{
+	if (str_starts(src, "wif:"))
+		return wif_is_text(src + 4) ? src + 4 : "";
+	return str_starts(src, "oauth:") ? src + 6 : src;
+}
+
+int api_who_take(struct api_who *who, const char *src, const struct settings *s, struct secret *given, const char *same,
+	const struct secret *other, struct why *why)
+{
+	const char *place = place_of(src);
+	*given = (struct secret){0};
+	*who = (struct api_who){.src = src, .client_id = *s->client_id ? s->client_id : NULL,
+		.audience = *s->audience ? s->audience : NULL};
+	if (str_starts(src, "wif:") && !wif_known(src + 4))
+		return wif_unknown(src + 4, why);
+	if (!*place)
+		return 0;
+	who->given = given;
+	if (same && other && other->p && str_eq(place, place_of(same)))
+		return secret_set(given, other->p, other->len) < 0 ? why_set(why, R_RESOURCES, "no memory left") : 0;
+	return secret_get(given, place, why);
+}
+
+int api_open(struct api *a, const struct api_who *who, const char *control, long long deadline, struct why *why)
 {
 	const char *src = who->src;
 	int only_client = str_starts(src, "oauth:");
@@ -208,11 +235,6 @@ int api_open_as(struct api *a, const struct api_who *who, const char *control, l
 	if (rc < 0)
 		secret_free(&a->token);
 	return rc;
-}
-
-int api_open(struct api *a, const struct secret *given, const char *control, long long deadline, struct why *why)
-{
-	return api_open_as(a, &(struct api_who){.src = "", .given = given}, control, deadline, why);
 }
 
 void api_close(struct api *a)

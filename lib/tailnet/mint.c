@@ -58,8 +58,7 @@ int mint_take(struct mint *m, const struct settings *s, const char *src, const c
 	else {
 		m->mints = 1;
 		if (!wif_known(src + 4))
-			rc = why_set(why, R_USAGE,
-				"%s: not a source of identity tokens: wif:github, gitlab, buildkite, circleci, gcp, kubernetes, auto, or file:PATH...", src);
+			rc = wif_unknown(src + 4, why);
 		else
 			rc = wif_is_text(src + 4) ? secret_get(&m->given, src + 4, why) : 0;
 	}
@@ -82,7 +81,7 @@ int mint_key(struct mint *m, const struct api_mint *want, const char *control, s
 		.src = m->src, .given = m->given.p ? &m->given : NULL,
 		.client_id = *m->set->client_id ? m->set->client_id : NULL, .audience = *m->set->audience ? m->set->audience : NULL,
 	};
-	if (api_open_as(&m->api, &who, control, deadline, why) < 0)
+	if (api_open(&m->api, &who, control, deadline, why) < 0)
 		return -1;
 	if (m->api.preauthorized >= 0)
 		w.preauthorized = m->api.preauthorized;

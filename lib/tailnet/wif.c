@@ -373,6 +373,12 @@ static int fetch(const char *src, const char *audience, struct secret *jwt, long
 	return secret_get(jwt, src, why);
 }
 
+int wif_unknown(const char *src, struct why *why)
+{
+	return why_set(why, R_USAGE, "wif:%s: not a source of identity tokens: github, gitlab, buildkite, circleci, gcp, kubernetes, auto, "
+		"or a JWT as file:PATH, env:NAME, fd:N or -", src);
+}
+
 int wif_get(const char *src, const struct secret *given, const char *audience, struct secret *jwt, struct wif_claims *c,
 	long long deadline, struct why *why)
 {
@@ -381,9 +387,7 @@ int wif_get(const char *src, const struct secret *given, const char *audience, s
 		return none(why, "nothing here gives identity tokens",
 			"known are github, gitlab, buildkite, circleci, gcp, kubernetes; or file:PATH with a JWT");
 	if (!wif_known(src))
-		return why_set(why, R_USAGE,
-			"wif:%s: not a source of identity tokens: github, gitlab, buildkite, circleci, gcp, kubernetes, auto, "
-			"or a JWT as file:PATH, env:NAME, fd:N or -", src);
+		return wif_unknown(src, why);
 	if (given ? secret_set(jwt, given->p, given->len) < 0 : fetch(src, audience, jwt, deadline, why) < 0)
 		return given ? why_set(why, R_RESOURCES, "no memory left") : -1;
 	while (jwt->len && isspace((unsigned char)jwt->p[jwt->len - 1]))

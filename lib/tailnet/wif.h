@@ -40,6 +40,7 @@ int wif_get(const char *src, const struct secret *given, const char *audience, s
 	long long deadline, struct why *);
 
 int wif_known(const char *src);			/* src is one of the sources above */
+int wif_unknown(const char *src, struct why *);	/* -1: [usage] with those that there are */
 int wif_is_text(const char *src);		/* it is file:, env:, fd: or -, which secret_get can read */
 const char *wif_here(void);			/* what auto would take: "github"...; NULL when nothing is here */
 
