@@ -1,16 +1,16 @@
 /* ts-acl - print, and check, the policy a workspace tag needs
  *
  * usage: ts-acl [--ports PORTS] [--ssh] [--tests] [--owner WHO]... [--form F] [--dialect D] TAG WHO...
- * usage: ts-acl --check [--policy FILE | --api SRC] [--ports PORTS] [--ssh] [-jq0] [-t DUR] TAG [WHO]...
+ * usage: ts-acl --check [--policy FILE] [--api SRC] [--owner WHO] [--ports PORTS] [--ssh] [-jq0] [-t DUR] TAG [WHO]...
  *
  * --ports PORTS  TCP ports that WHO may reach: 22,3000-3999 (default: all)
  * --ssh  Tailscale SSH as well (ws-up --ssh)
  * --tests  tests that refuse a later change which would take it away
- * --owner WHO  who may give nodes the tag (default autogroup:admin); may be repeated
+ * --owner WHO  who may give nodes the tag (default autogroup:admin); may be repeated. With --check: ask whether WHO may
  * --form F  grants (default) or acls, the older form
  * --dialect D  saas (default) or headscale
  * --check  say whether a policy has what TAG needs, instead of printing it
- * --policy FILE  with --check: the policy in FILE (- is stdin)
+ * --policy FILE  with --check: the policy in FILE (- is stdin); with --api as well: as if it were the tailnet's
  * --api SRC  with --check: the tailnet's own, read with this credential (env:NAME, file:PATH, fd:N, -, oauth:SRC, wif:SOURCE)
  * --login-server URL  control server, if not Tailscale's own
  * -t, --timeout DUR  wait at most DUR for the API (default 30)
@@ -21,19 +21,21 @@
  * TAG is a tag of workspaces, such as tag:ws. WHO is a user, a group (group:dev, autogroup:member), a tag or an address. What is
  * printed is HuJSON with a reason beside each part, to be put into the policy file by hand: ts-acl changes no policy.
  *
- * With --check a record is printed for each question: what was asked (syntax, tag, ports, ssh, service), yes or no or unknown,
- * about whom, and what was found. The service is asked whether it would take the policy, where it has a way to be asked
- * (headscale has none).
+ * With --check a record is printed for each question: what was asked (syntax, tag, assign, ports, ssh, service), yes or no or
+ * unknown, about whom, what was found, the reason. tag: it is defined, and who owns it. assign: whether keys made with the
+ * credential may give nodes the tag (a user's token by the user's name, groups and role, an OAuth client by its tags); a file
+ * alone does not tell, but of --owner WHO. service: whether it would take the policy; headscale cannot be asked.
  *
  * exit: 0 printed; everything asked is so
  *   1  something is not so, or the policy cannot be read
  *   2  usage
- *   3  the API cannot be reached; try again
+ *   3  something that was asked cannot be told, or the API cannot be reached
  * example: ts-acl tag:ws group:dev --ports 22,3000-3999 --ssh
  * example: ts-acl --check --api env:TS_API_TOKEN tag:ws group:dev --ports 22
  * see: ws-up ts-keygen keygen-check
  */
 #include "api_open.h"
+#include "api_owner.h"
 #include "api_policy.h"
 #include "buf.h"
 #include "clock.h"
@@ -53,22 +55,33 @@
 enum { PORTS_MAX = 32, OWNERS_MAX = 16 };
 
 static struct rec out;
-static int status = EXIT_DONE;
+static int status = EXIT_DONE, lacks;
 
 /* ---- --check ---- */
 
-static void answer(const char *what, int yes, const char *who, const char *found)
+static void answer(const char *what, int yes, const char *who, const char *found, enum reason reason)
 {
-	enum reason lack = str_eq(what, "tag") ? R_TAG_UNDEFINED : str_eq(what, "service") ? R_BAD_POLICY : R_POLICY_LACKS;
 	rec_begin(&out);
 	rec_str(&out, "check", what);
 	rec_str(&out, "verdict", yes < 0 ? "unknown" : yes ? "yes" : "no");
 	rec_str(&out, "who", who);
 	rec_str(&out, "found", found && *found ? found : NULL);
-	rec_str(&out, "reason", yes ? NULL : reason_word(lack));
+	rec_str(&out, "reason", yes > 0 ? NULL : reason_word(reason));
 	rec_end(&out);
 	if (!yes)
 		status = EXIT_NO;
+	lacks |= !yes;
+}
+
+/* What it is worth telling beyond the record. A no outranks what cannot be told. */
+static void explain(int yes, struct why *why)
+{
+	why->status = yes < 0 ? EXIT_RETRY : EXIT_NO;
+	if (!err_quiet)
+		warn_why(why);
+	if (status != EXIT_NO)
+		status = why->status;
+	lacks = 0;		/* it is said already, and more exactly */
 }
 
 /* Is the range lo-hi within one of those that were found ("22,3000-3999" or "*")? */
@@ -103,11 +116,11 @@ static void check_who(const struct policy *p, const char *who, const struct poli
 	int open = *found != 0;
 	for (int i = 0; w->ports[i]; i++)
 		open &= port_open(found, w->ports[i]);
-	answer("ports", open, who, found);
+	answer("ports", open, who, found, R_POLICY_LACKS);
 	if (!w->ssh)
 		return;
 	policy_ssh(p, who, w->tag, users, sizeof users, &again);
-	answer("ssh", *users && port_open(found, "22"), who, users);
+	answer("ssh", *users && port_open(found, "22"), who, users, R_POLICY_LACKS);
 }
 
 static int read_policy(struct buf *text, const char *file, struct why *why)
@@ -122,12 +135,48 @@ static int read_policy(struct buf *text, const char *file, struct why *why)
 	return 0;
 }
 
+/* Whether the key's owner may give nodes the tag: of --owner by the policy alone, of --api's own by what the API says of it. */
+static void check_assign(const struct policy *p, const struct policy_wish *w, const struct api *api, long long deadline)
+{
+	struct why why = {0};
+	struct api_owner o;
+	char found[400] = "";
+	for (int i = 0; w->owners[i]; i++) {
+		int is_owner = policy_is_owner(p, w->tag, w->owners[i]);
+		answer("assign", is_owner, w->owners[i], NULL, is_owner < 0 ? R_CANNOT_TELL : R_TAG_REFUSED);
+		if (is_owner < 0) {
+			why_set(&why, R_CANNOT_TELL, "the owners of %s are a role, and the file does not say whether %s has it", w->tag, w->owners[i]);
+			why_hint(&why, "give the API token that is to be asked about: --api SRC");
+			explain(-1, &why);
+		}
+	}
+	if (!api) {
+		if (!*w->owners) {
+			answer("assign", -1, NULL, NULL, R_CANNOT_TELL);
+			say("a file does not say who the key's owner is, and so not whether it may give %s: --api SRC, or --owner WHO", w->tag);
+		}
+		return;
+	}
+	int yes = api_may_give(api, p, w->tag, &o, deadline, &why);
+	for (int i = 0; i < api->ntags; i++)
+		str_fmt(found + strlen(found), sizeof found - strlen(found), "%s%s", i ? "," : "", api->tags[i]);
+	answer("assign", yes, *o.name ? o.name : NULL, api->ntags ? found : o.role, why.reason);
+	if (yes <= 0)
+		explain(yes, &why);
+}
+
 static void check_service(const struct api *api, const struct policy *p, long long deadline)
 {
 	struct why why = {0};
 	char said[512] = "";
+	if (api->headscale) {		/* it has no way to be asked: nothing is wrong with that */
+		answer("service", -1, NULL, "headscale has no way to be asked", R_CANNOT_TELL);
+		return;
+	}
 	int ok = api_policy_validate(api, p->text, said, sizeof said, deadline, &why);
-	answer("service", ok, NULL, ok < 0 ? why.msg : said);
+	answer("service", ok, NULL, ok < 0 ? why.msg : said, ok < 0 ? why.reason : R_BAD_POLICY);
+	if (ok < 0)
+		explain(ok, &why);
 }
 
 static int check(const struct policy_wish *w, const char *file, const char *src, const struct settings *set, const char *control,
@@ -149,8 +198,10 @@ static int check(const struct policy_wish *w, const char *file, const char *src,
 		rc = policy_read(&p, buf_cstr(&text), text.len, &why);
 	if (rc < 0)
 		die_why(&why);
-	answer("syntax", 1, NULL, NULL);
-	answer("tag", policy_owners(&p, w->tag, owners, sizeof owners), NULL, owners);
+	answer("syntax", 1, NULL, NULL, R_NONE);
+	int is_there = policy_owners(&p, w->tag, owners, sizeof owners);
+	answer("tag", is_there, NULL, owners, R_TAG_UNDEFINED);
+	check_assign(&p, w, src ? &api : NULL, deadline);
 	for (int i = 0; w->who[i]; i++)
 		check_who(&p, w->who[i], w);
 	if (src) {
@@ -158,10 +209,11 @@ static int check(const struct policy_wish *w, const char *file, const char *src,
 		api_close(&api);
 	}
 	policy_free(&p);
-	if (status && !out.mode)
-		hint("ts-acl %s%s%s prints what it should have", w->tag, *w->who ? " " : "", *w->who ? *w->who : "");
-	if (status)
-		say("the policy lacks something [%s]", reason_word(R_POLICY_LACKS));
+	if (lacks && !err_quiet) {
+		why_set(&why, R_POLICY_LACKS, "the policy lacks something");
+		why_hint(&why, "what it should have: ts-acl %s%s %s", w->ssh ? "--ssh " : "", w->tag, *w->who ? *w->who : "autogroup:member");
+		warn_why(&why);
+	}
 	return status;
 }
 

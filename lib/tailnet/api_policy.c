@@ -1,35 +1,8 @@
 /* api_policy - the tailnet's own policy, read and checked by the service */
 #include "api_policy.h"
 #include "api_open.h"
-#include "hujson.h"
+#include "policy.h"
 #include <string.h>
-
-int api_tag(const struct api *a, const char *tag, long long deadline)
-{
-	struct api_call c = {
-		.what = "read the policy", .method = "GET", .path = "/api/v2/tailnet/-/acl", .accept = "application/json", .again = 1,
-	};
-	struct http_res res = {0};
-	struct json j;
-	struct why ignored;
-	int found = -1;
-	if (api_may(a, "policy_file", 0) == 0)
-		return -1;
-	if (api_ask(a, &c, &res, deadline, &ignored) == 0 && res.status == 200 && res.body.len) {
-		/* headscale hands it out as it was written, comments and all */
-		if (hujson_plain(res.body.p, res.body.len, &ignored) == 0 && json_parse(&j, res.body.p, res.body.len, &ignored) == 0) {
-			int list = json_find(&j, json_get(&j, 0, "tagOwners"), tag);
-			found = list >= 0 ? API_TAG_FOREIGN : API_TAG_UNDEFINED;
-			for (struct json_iter i = json_each(&j, list); json_next(&i); )
-				for (int t = 0; t < a->ntags; t++)
-					if (json_str_eq(&j, i.value, a->tags[t]))
-						found = API_TAG_OWNED;
-			json_free(&j);
-		}
-	}
-	http_res_free(&res);
-	return found;
-}
 
 int api_policy_get(const struct api *a, struct buf *out, long long deadline, struct why *why)
 {
@@ -74,4 +47,23 @@ int api_policy_validate(const struct api *a, const char *json, char *said, size_
 	}
 	http_res_free(&res);
 	return rc;
+}
+
+int api_tag(const struct api *a, const char *tag, long long deadline)
+{
+	struct buf text = {0};
+	struct policy p;
+	struct why ignored;
+	int found = -1;
+	if (api_may(a, "policy_file", 0) == 0)
+		return -1;
+	if (api_policy_get(a, &text, deadline, &ignored) == 0 && policy_read(&p, buf_cstr(&text), text.len, &ignored) == 0) {
+		char owners[2048];
+		struct policy_giver client = {.login = "", .role = "", .tags = a->tags, .ntags = a->ntags};
+		int owned = policy_may_give(&p, tag, &client) == 1;
+		found = owned ? API_TAG_OWNED : policy_owners(&p, tag, owners, sizeof owners) ? API_TAG_FOREIGN : API_TAG_UNDEFINED;
+		policy_free(&p);
+	}
+	buf_free(&text);
+	return found;
 }

@@ -181,6 +181,43 @@ static int in_group(const struct policy *p, const char *group, const char *who)
 	return 0;
 }
 
+static int is_admin(const char *role)
+{
+	return str_eq(role, "owner") || str_eq(role, "admin") || str_eq(role, "network-admin");
+}
+
+/* Does this owner of a tag stand for them? */
+static int is_giver(const struct policy *p, const char *owner, const struct policy_giver *g)
+{
+	for (int i = 0; i < g->ntags; i++)
+		if (str_eq(owner, g->tags[i]))
+			return 1;
+	if (!*g->login)
+		return 0;
+	if (str_starts(owner, "autogroup:"))
+		return str_eq(owner + 10, "member") || str_eq(owner + 10, g->role)
+			|| (str_eq(owner + 10, "admin") && str_eq(g->role, "owner"));
+	return str_eq(owner, g->login) || (str_starts(owner, "group:") && in_group(p, owner, g->login));
+}
+
+int policy_may_give(const struct policy *p, const char *tag, const struct policy_giver *g)
+{
+	int owners = json_find(&p->j, json_get(&p->j, 0, "tagOwners"), tag), n = 0;
+	if (owners < 0)
+		return 0;
+	for (struct json_iter i = json_each(&p->j, owners); json_next(&i); n++) {
+		char owner[256];
+		if (json_str(&p->j, i.value, owner, sizeof owner) > 0 && is_giver(p, owner, g))
+			return 1;
+	}
+	for (int i = 0; i < g->ntags; i++)
+		if (str_eq(g->tags[i], tag))
+			return g->ntags == 1 || g->headscale ? 1 : POLICY_ALL_ONLY;
+	if (*g->login && is_admin(g->role))
+		return n ? -1 : 1;		/* an empty list: administrators only */
+	return 0;
+}
+
 /* Does this entry of a rule's src stand for who? */
 static int covers(const struct policy *p, const char *entry, const char *who)
 {
@@ -192,6 +229,21 @@ static int covers(const struct policy *p, const char *entry, const char *who)
 	if (str_eq(entry, "autogroup:tagged"))
 		return str_starts(who, "tag:");
 	return str_starts(entry, "group:") && in_group(p, entry, who);
+}
+
+int policy_is_owner(const struct policy *p, const char *tag, const char *who)
+{
+	int found = 0;
+	for (struct json_iter i = json_each(&p->j, json_find(&p->j, json_get(&p->j, 0, "tagOwners"), tag)); json_next(&i); ) {
+		char owner[256];
+		if (json_str(&p->j, i.value, owner, sizeof owner) <= 0)
+			continue;
+		if (covers(p, owner, who))
+			return 1;
+		if (str_starts(owner, "autogroup:") && strchr(who, '@'))
+			found = -1;
+	}
+	return found;
 }
 
 static int any_covers(const struct policy *p, int entries, const char *who)

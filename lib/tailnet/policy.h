@@ -37,6 +37,22 @@ void policy_free(struct policy *);
 /* tagOwners has it? owners joined by ',' go to dst. 1, 0. */
 int policy_owners(const struct policy *, const char *tag, char *dst, size_t size);
 
+/* Who would give nodes a tag: a user (login and role as the service has them: owner, admin, network-admin, member...), or a client. */
+struct policy_giver {
+	const char *login, *role;		/* "" for a client */
+	const char (*tags)[64];			/* of a client */
+	int ntags;
+	int headscale;				/* there one of several tags is as good as all of them */
+};
+
+/* May they, by tagOwners? 1, 0, POLICY_ALL_ONLY: the tag is one of the client's, which Tailscale takes with all the others only.
+ * -1: an administrator whom the owners do not name, of whom the documents do not say it. */
+enum { POLICY_ALL_ONLY = 2 };
+int policy_may_give(const struct policy *, const char *tag, const struct policy_giver *);
+
+/* The same of a user, a group or a tag by the file alone. -1: it names a role (autogroup:admin), which a file gives to nobody. */
+int policy_is_owner(const struct policy *, const char *tag, const char *who);
+
 /* Which ports of the tag may who reach: joined by ',', "*" for all, "" for none. Counted are rules whose source is who, a group that
  * who is in, autogroup:member (for users and groups) or *; groups within groups are not a thing. */
 void policy_ports(const struct policy *, const char *who, const char *tag, char *dst, size_t size);

@@ -126,6 +126,8 @@ func init() {
 		{"seen", "NODE SEC", "a device that is offline was last seen so long ago", (*lab).verbSeen},
 		{"routes", "NODE none|all|PREFIX...", "enable routes that a device advertises", (*lab).verbRoutes},
 		{"approval", "on|off", "devices need approval", (*lab).verbSwitch},
+		{"role", "ROLE", "what the user is: owner, admin, network-admin, it-admin, member...", (*lab).verbRole},
+		{"limit", "[N|off]", "at most N API requests a second, 429 for the others; printed: answered, refused, most in a second", (*lab).verbLimit},
 		{"refuse", "off|TEXT", "refuse every registration with this text", (*lab).verbRefuse},
 		{"https", "on|off", "certificate domains, and the caps of HTTPS and Funnel", (*lab).verbSwitch},
 		{"ssh", "on|off", "the ssh cap, and a policy that accepts all", (*lab).verbSwitch},
@@ -377,6 +379,30 @@ func (l *lab) verbSwitch(w []string) (string, error) {
 	}
 	l.bump()
 	return "", nil
+}
+
+func (l *lab) verbRole(w []string) (string, error) {
+	if len(w) != 2 {
+		return "", usage("which role?")
+	}
+	l.role = w[1]
+	return "", nil
+}
+
+func (l *lab) verbLimit(w []string) (string, error) {
+	switch {
+	case len(w) == 1:
+		return fmt.Sprintf("%d\t%d\t%d\n", l.limit.answered, l.limit.refused, l.limit.most), nil
+	case len(w) == 2 && w[1] == "off":
+		l.limit.rate = 0
+		return "", nil
+	case len(w) == 2:
+		if n, err := strconv.Atoi(w[1]); err == nil && n > 0 {
+			l.limit = limit{rate: float64(n), left: float64(n), last: time.Now()}
+			return "", nil
+		}
+	}
+	return "", usage("how many requests a second, or off?")
 }
 
 func (l *lab) verbRefuse(w []string) (string, error) {

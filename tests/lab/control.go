@@ -75,6 +75,9 @@ func (l *lab) watched(next http.Handler) http.Handler {
 			l.counts[r.URL.Path]++
 		}
 		f := l.takeFault(r.URL.Path)
+		if f == nil && strings.HasPrefix(r.URL.Path, "/api/") && !l.limit.allows(time.Now()) {
+			f = &fault{kind: "429", wait: time.Second}
+		}
 		date := time.Now().Add(l.skew)
 		l.mu.Unlock()
 		w.Header().Set("Date", date.UTC().Format(http.TimeFormat))

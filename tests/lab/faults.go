@@ -115,3 +115,33 @@ func hangUp(r *http.Request) {
 	}
 	panic(http.ErrAbortHandler)
 }
+
+// A limit lets so many API requests a second through, and refuses the others with 429.
+type limit struct {
+	rate float64 // 0: none
+	left float64
+	last time.Time
+
+	second                       int64
+	now, most, answered, refused int // requests within this second, within any; all of them
+}
+
+func (l *limit) allows(now time.Time) bool {
+	if l.rate == 0 {
+		return true
+	}
+	if now.Unix() != l.second {
+		l.second, l.now = now.Unix(), 0
+	}
+	l.now++
+	l.most = max(l.most, l.now)
+	l.left = min(l.rate, l.left+l.rate*now.Sub(l.last).Seconds())
+	l.last = now
+	if l.left < 1 {
+		l.refused++
+		return false
+	}
+	l.left--
+	l.answered++
+	return true
+}

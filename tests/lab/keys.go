@@ -153,7 +153,7 @@ func (l *lab) grantTags(wanted []string, k *authKey) ([]string, error) {
 	}
 	byUser := k == nil || len(held) == 0 && k.User != 0
 	for _, t := range wanted {
-		if !slices.Contains(held, t) && !l.policy.mayAssign(t, held, byUser) {
+		if !slices.Contains(held, t) && !l.policy.mayAssign(t, held, l.roleOf(byUser)) {
 			return nil, tagError(wanted)
 		}
 	}

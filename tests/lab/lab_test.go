@@ -80,7 +80,7 @@ func TestTagsOfMintedKeys(t *testing.T) {
 		{"headscale", "api", 0, "", "", false},
 		{"headscale", "api", 0, "", "tag:ci", true},
 	} {
-		l := &lab{opt: options{Dialect: c.dialect}}
+		l := &lab{opt: options{Dialect: c.dialect}, role: "owner"}
 		l.policy.set(map[string][]string{"tag:lab": {"autogroup:admin"}, "tag:x": {}, "tag:ws": {}, "tag:ci": {"autogroup:admin", "tag:lab"}})
 		q := &call{lab: l, cred: &credential{Kind: c.kind, User: c.user, Tags: strings.Fields(c.held)}}
 		if err := q.mayMint(strings.Fields(c.want)); (err == nil) != c.ok {

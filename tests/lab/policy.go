@@ -111,20 +111,31 @@ func checkPolicy(text []byte, headscale bool) (*policy, error) {
 	return &policy{text: text, owners: body.TagOwners, edited: true}, nil
 }
 
-// mayAssign says whether the holder of these tags, or the user, may give tag to a node.
-func (p *policy) mayAssign(tag string, held []string, user bool) bool {
+// mayAssign says whether the holder of these tags, or a user with that role ("" for none), may give tag to a node.
+func (p *policy) mayAssign(tag string, held []string, role string) bool {
 	owners, defined := p.owners[tag]
 	if !defined {
 		return false
 	}
 	for _, o := range owners {
+		group, auto := strings.CutPrefix(o, "autogroup:")
 		switch {
 		case slices.Contains(held, o):
 			return true
-		case !user:
-		case strings.HasPrefix(o, "autogroup:"), o == userLogin, strings.TrimSuffix(o, "@")+"@example.com" == userLogin:
+		case role == "":
+		case auto && (group == "member" || group == role || group == "admin" && role == "owner"),
+			o == userLogin, strings.TrimSuffix(o, "@")+"@example.com" == userLogin:
 			return true
 		}
 	}
-	return user && len(owners) == 0 // an empty list means: admins only, which the user is
+	// an empty list means: administrators only
+	return len(owners) == 0 && slices.Contains([]string{"owner", "admin", "network-admin"}, role)
+}
+
+// roleOf is that of the user, "" when there is none.
+func (l *lab) roleOf(isUser bool) string {
+	if !isUser {
+		return ""
+	}
+	return l.role
 }

@@ -119,6 +119,7 @@ func (l *lab) api() http.Handler {
 	handle("POST tailnet/{tailnet}/acl", "policy_file", setPolicy)
 	handle("GET tailnet/{tailnet}/settings", "", getSettings)
 	handle("GET tailnet/{tailnet}/users", "users", listUsers)
+	handle("GET users/{id}", "users", getUser)
 	if !l.headscale() {
 		mux.HandleFunc("POST /api/v2/oauth/token-exchange", l.serveExchange)
 		mux.HandleFunc("POST /api/v2/secret-scanning/verify", l.serveVerify)
@@ -397,12 +398,27 @@ func getSettings(q *call) (any, error) {
 	return s, nil
 }
 
-func listUsers(q *call) (any, error) {
+func userObject(l *lab) map[string]any {
 	p := profile(userID)
-	return map[string]any{"users": []any{map[string]any{
-		"id": fmt.Sprint(int64(p.ID)), "displayName": p.DisplayName, "loginName": p.LoginName,
-		"tailnetId": "lab", "role": "owner", "status": "active", "type": "member",
-	}}}, nil
+	id := userText(userID)
+	if l.headscale() {
+		id = fmt.Sprint(int64(userID))
+	}
+	return map[string]any{
+		"id": id, "displayName": p.DisplayName, "loginName": p.LoginName,
+		"tailnetId": "lab", "role": l.role, "status": "active", "type": "member",
+	}
+}
+
+func listUsers(q *call) (any, error) {
+	return map[string]any{"users": []any{userObject(q.lab)}}, nil
+}
+
+func getUser(q *call) (any, error) {
+	if o := userObject(q.lab); o["id"] == q.PathValue("id") {
+		return o, nil
+	}
+	return nil, refusal(http.StatusNotFound, "user not found")
 }
 
 // stamp is a time as the API writes it; the empty string for none.

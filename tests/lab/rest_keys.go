@@ -249,7 +249,7 @@ func (q *call) mayMint(tags []string) error {
 			if _, defined := p.owners[t]; !defined {
 				return refusal(http.StatusBadRequest, "tag %s is not defined in policy", t)
 			}
-			if access && !slices.Contains(q.cred.Tags, t) && !p.mayAssign(t, q.cred.Tags, false) {
+			if access && !slices.Contains(q.cred.Tags, t) && !p.mayAssign(t, q.cred.Tags, "") {
 				return refusal(http.StatusForbidden, "token may not assign tag %s", t)
 			}
 		}
@@ -257,7 +257,7 @@ func (q *call) mayMint(tags []string) error {
 	}
 	ok := len(tags) > 0 || !access
 	for _, t := range tags {
-		ok = ok && p.mayAssign(t, q.cred.Tags, user)
+		ok = ok && p.mayAssign(t, q.cred.Tags, q.lab.roleOf(user))
 	}
 	if access && len(tags) > 0 && sameSet(tags, q.cred.Tags) {
 		ok = true // all of the client's own, but not some of them

@@ -66,6 +66,7 @@ type lab struct {
 	relay    *relay.Relay // nil when DERP is off
 	echo     net.Listener // nil until somebody asks for it
 	approval bool
+	role     string // of the user
 	refusal  string // of every registration, when not empty
 	https    bool
 	ssh      bool
@@ -74,6 +75,7 @@ type lab struct {
 	policy   policy
 	txt      map[string]string // names that nodes had set, by set-dns
 	faults   []*fault
+	limit    limit
 	counts   map[string]int
 }
 
@@ -120,6 +122,7 @@ func newLab(o options) (*lab, error) {
 		logins:   map[string]*login{},
 		sessions: map[*session]bool{},
 		approval: o.Approval,
+		role:     "owner",
 		https:    !o.NoHTTPS && o.Dialect == "saas",
 		ssh:      o.SSH,
 		txt:      map[string]string{},
