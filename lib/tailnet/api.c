@@ -6,10 +6,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 enum {
 	BACKOFF_MS = 500, BACKOFF_MAX_MS = 8000,
+	SPREAD_MS = 1000, SPREAD_MAX_MS = 16000,	/* a hundred jobs at five requests a second need twenty seconds for one each */
 	TRIES_NOBODY = 3,	/* an address where nothing answers is mostly a wrong address */
 	CLOCK_OFF_S = 300,
 	ELEMENT_MAX = 64 << 10,
@@ -114,29 +116,53 @@ static int pause_for(long long ms, long long deadline)
 	return 0;
 }
 
-/* How long to wait before the n-th new try, or -1: another try cannot help. */
-static long long wait_again(const struct api_call *c, const struct http_res *res, int rc, int n)
+/* How long to wait before a new try: anything between the two. */
+struct wait { long long least_ms, most_ms; };
+
+static long long doubled(long long first_ms, long long most_ms, int n)
 {
-	long long base = (long long)BACKOFF_MS << (n < 5 ? n : 5);
-	if (base > BACKOFF_MAX_MS)
-		base = BACKOFF_MAX_MS;
-	base += clock_us() % (base / 2 + 1);	/* jitter: many jobs start in the same second */
+	long long ms = first_ms << (n < 10 ? n : 10);
+	return ms < most_ms ? ms : most_ms;
+}
+
+/* Before the n-th new try. 0, or -1: another try cannot help. Many jobs start in the same second, so a part of it is chance. */
+static int wait_again(const struct api_call *c, const struct http_res *res, int rc, int n, struct wait *w)
+{
+	long long base = doubled(BACKOFF_MS, BACKOFF_MAX_MS, n);
+	*w = (struct wait){base, base + base / 2};
 	if (c->sunk && *c->sunk)
 		return -1;
 	if (rc == 0 && res->status == 429) {
+		/* Retry-After tells all the same: whoever comes back then is one of many again, so the window grows */
 		long long told = http_retry_after(res);
-		return told > base ? told + clock_us() % (told / 4 + 1) : base;	/* never sooner than told, and growing */
+		w->least_ms = told > 0 ? told : base;
+		w->most_ms = w->least_ms + doubled(SPREAD_MS, SPREAD_MAX_MS, n);
+		return 0;
 	}
 	if (rc == 0)
-		return res->status >= 500 && res->status != 501 && c->again ? base : -1;
+		return res->status >= 500 && res->status != 501 && c->again ? 0 : -1;
 	switch (res->fault) {
 	case HTTP_DNS: case HTTP_REFUSED: case HTTP_UNREACHABLE: case HTTP_PROXY_DEAD:
-		return n + 1 < TRIES_NOBODY ? base : -1;	/* nothing was sent */
+		return n + 1 < TRIES_NOBODY ? 0 : -1;		/* nothing was sent */
 	case HTTP_TIMEOUT: case HTTP_CUT:
-		return c->again ? base : -1;
+		return c->again ? 0 : -1;
 	default:
 		return -1;
 	}
+}
+
+/* Sleeps by chance within it, the shorter the less time there is. 0, or -1 when the deadline does not leave the least. */
+static int pause_within(const struct wait *w, long long deadline)
+{
+	enum { TRY_MS = 500 };		/* what the try itself may take */
+	long long room = w->most_ms - w->least_ms, left = deadline ? clock_left(deadline) - w->least_ms : room + 1;
+	if (left <= 0)
+		return -1;
+	if (room > left - TRY_MS)
+		room = left > TRY_MS ? left - TRY_MS : 0;
+	unsigned chance = clock_us();
+	(void)!getrandom(&chance, sizeof chance, GRND_NONBLOCK);
+	return pause_for(w->least_ms + chance % (room + 1), deadline);
 }
 
 /* 0 when an answer came, whatever its status. */
@@ -163,8 +189,8 @@ int api_ask(const struct api *a, const struct api_call *c, struct http_res *res,
 		rc = http_do(&req, res, why);
 		if (clock_passed(deadline) && rc < 0)
 			break;
-		long long wait = rc == 0 && res->status < 400 ? -1 : wait_again(c, res, rc, i);
-		if (wait < 0 || pause_for(wait, deadline) < 0)
+		struct wait wait;
+		if ((rc == 0 && res->status < 400) || wait_again(c, res, rc, i, &wait) < 0 || pause_within(&wait, deadline) < 0)
 			break;
 		http_res_free(res);
 		*res = (struct http_res){0};

@@ -122,8 +122,10 @@ type limit struct {
 	left float64
 	last time.Time
 
-	second                       int64
-	now, most, answered, refused int // requests within this second, within any; all of them
+	began             time.Time
+	second            int64
+	now, most         int // requests within this second; within any, but for the first three
+	answered, refused int
 }
 
 func (l *limit) allows(now time.Time) bool {
@@ -134,7 +136,12 @@ func (l *limit) allows(now time.Time) bool {
 		l.second, l.now = now.Unix(), 0
 	}
 	l.now++
-	l.most = max(l.most, l.now)
+	if l.began.IsZero() {
+		l.began = now
+	}
+	if now.Sub(l.began) > 3*time.Second {
+		l.most = max(l.most, l.now)
+	}
 	l.left = min(l.rate, l.left+l.rate*now.Sub(l.last).Seconds())
 	l.last = now
 	if l.left < 1 {
