@@ -35,7 +35,6 @@
  */
 #include "api_key.h"
 #include "api_open.h"
-#include "api_policy.h"
 #include "clock.h"
 #include "err.h"
 #include "key.h"
@@ -44,11 +43,11 @@
 #include "secret.h"
 #include "settings.h"
 #include "str.h"
+#include "wish.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { WISHES = 32, DAY_S = 86400 };
 enum verdict { USABLE, PLAUSIBLE, UNUSABLE, UNKNOWN, UNMET };
 
 struct check {
@@ -56,10 +55,8 @@ struct check {
 	struct rec out;
 	char control[512];
 	const char *api_src, *id;
-	const char *wish[WISHES + 1];	/* asked for; after the comparison those that are not met, and why */
-	enum reason wish_reason[WISHES + 1];
-	int nwishes, verify;
-	long long warn_days;		/* -1: not asked */
+	struct wishes wishes;		/* asked for; after the comparison those that are not met, and why */
+	int verify;
 	long long deadline;
 
 	struct secret text;
@@ -79,42 +76,24 @@ static void worse(struct check *c, int status)
 
 /* ---- what is asked ---- */
 
-static int is_wish(const char *w)
-{
-	static const char *const words[] = {"ephemeral", "kept", "reusable", "one-off", "preauthorized"};
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (str_eq(w, words[i]))
-			return 1;
-	return str_starts(w, "tag:") && w[4];
-}
-
-static void add_wishes(struct check *c, const char *list)
-{
-	char *copy = xstrdup(list), *at = copy;
-	for (char *w; (w = strsep(&at, ",")); ) {
-		if (!is_wish(w))
-			opt_usage("--want %s: it is ephemeral, kept, reusable, one-off, preauthorized or tag:NAME", w);
-		if (c->nwishes == WISHES)
-			opt_usage("--want: more than %d", WISHES);
-		c->wish[c->nwishes++] = w;
-	}
-}
-
 static const char *options(struct check *c, char **argv)
 {
 	struct why why;
 	const char *server = NULL;
 	long long wait_ms = 30000;
 	struct opt o = opt_start(argv, opts);
-	c->warn_days = -1;
+	c->wishes.warn_days = -1;
 	for (int k; (k = opt_next(&o)); )
 		switch (k) {
 		case 'j': c->out.mode = REC_JSON; break;
 		case 'q': c->out.mode = REC_NONE; break;
 		case 'v': break;
 		case 't': wait_ms = opt_dur(&o); break;
-		case OPT_WANT: add_wishes(c, o.val); break;
-		case OPT_WARN_DAYS: c->warn_days = opt_num(&o, 0, 3650); break;
+		case OPT_WANT:
+			if (wish_add(&c->wishes, xstrdup(o.val), &why) < 0)
+				opt_usage("%s", why.msg);
+			break;
+		case OPT_WARN_DAYS: c->wishes.warn_days = opt_num(&o, 0, 3650); break;
 		case OPT_API: c->api_src = o.val; break;
 		case OPT_ID: c->id = o.val; break;
 		case OPT_VERIFY: c->verify = 1; break;
@@ -134,7 +113,7 @@ static const char *options(struct check *c, char **argv)
 
 static int asks(const struct check *c)
 {
-	return c->api_src || c->nwishes || c->warn_days >= 0 || c->verify;
+	return c->api_src || c->wishes.n || c->wishes.warn_days >= 0 || c->verify;
 }
 
 /* ---- verdicts ---- */
@@ -159,40 +138,6 @@ static void cannot_tell(struct check *c, const char *what, const char *remedy)
 static int is_about_key(enum reason r)
 {
 	return r == R_KEY_UNKNOWN || r == R_KEY_EXPIRED || r == R_KEY_REVOKED || r == R_KEY_USED || r == R_KEY_REFUSED;
-}
-
-static const char *when(long long t, char dst[static 48])
-{
-	char date[16];
-	long long days = (t - time(NULL)) / DAY_S;
-	clock_date(date, t);
-	str_fmt(dst, 48, days ? "%s (%s%lld day%s%s)" : "%s (today)", date, days > 0 ? "in " : "", llabs(days), llabs(days) == 1
-		? "" : "s",
-		days < 0 ? " ago" : "");
-	return dst;
-}
-
-/* keys.md's state table: what the API's object says. */
-static void judge_state(struct check *c)
-{
-	const struct api_key *k = &c->props;
-	struct why why;
-	char date[48];
-	c->verdict = USABLE;
-	if (k->revoked)
-		why_set(&why, R_KEY_REVOKED, "the key was revoked on %s", when(k->revoked, date));
-	else if (k->expires && k->expires <= time(NULL))
-		why_set(&why, R_KEY_EXPIRED, "the key expired on %s", when(k->expires, date));
-	else if (k->used && !k->reusable)
-		why_set(&why, R_KEY_USED, "the key is a one-off, and was used");
-	else if (k->invalid && k->reusable == 0)
-		why_set(&why, R_KEY_USED, "the key is a one-off that is no longer valid: used up");
-	else if (k->invalid)
-		why_set(&why, R_KEY_REFUSED, "the API says that the key is not valid, and not why");
-	else
-		return;
-	why_hint(&why, "make a new key");
-	judge(c, UNUSABLE, &why);
 }
 
 /* ---- asking ---- */
@@ -227,7 +172,9 @@ static void look_up(struct check *c)
 		judge(c, is_about_key(why.reason) ? UNUSABLE : UNKNOWN, &why);
 	else {
 		c->has_props = 1;
-		judge_state(c);
+		c->verdict = USABLE;
+		if (api_key_usable(&c->props, &why) < 0)
+			judge(c, UNUSABLE, &why);
 	}
 	api_close(&api);
 }
@@ -255,112 +202,22 @@ static void verify(struct check *c)
 
 /* ---- wishes ---- */
 
-static void unmet(struct check *c, const char *wish, enum reason reason, const char *text)
+/* A wish that is not met is a record; of one that cannot be told the whole answer is unsure. */
+static void tell_unmet(struct check *c)
 {
-	struct why why;
-	why_set(&why, reason, "%s", text);
-	c->wish_reason[c->nwishes] = reason;
-	c->wish[c->nwishes++] = wish;
-	worse(c, warn_why(&why));
-}
-
-static int has_tag(const struct api_key *k, const char *tag)
-{
-	for (int i = 0; i < k->ntags; i++)
-		if (str_eq(k->tags[i], tag))
-			return 1;
-	return 0;
-}
-
-static void list_tags(const struct api_key *k, char *dst, size_t size)
-{
-	*dst = 0;
-	for (int i = 0; i < k->ntags; i++) {
-		size_t at = strlen(dst);
-		str_fmt(dst + at, size - at, "%s%s", i ? " " : "", k->tags[i]);
+	struct wishes *w = &c->wishes;
+	int n = 0;
+	for (int i = 0; i < w->n; i++) {
+		worse(c, warn_why(&w->p[i].why));
+		if (w->p[i].why.reason == R_CANNOT_TELL)
+			c->reason = R_CANNOT_TELL;
+		else
+			w->p[n++] = w->p[i];
 	}
-	if (!*dst)
-		str_copy(dst, size, "none");
-}
-
-/* Leaves in c->wish only what is not met. */
-static void compare(struct check *c)
-{
-	static const struct { const char *wish, *no; int field, want; } flags[] = {
-		{"ephemeral", "it is not ephemeral", 0, 1}, {"kept", "it is ephemeral", 0, 0}, {"reusable", "it is a one-off", 1, 1},
-		{"one-off", "it is reusable", 1, 0}, {"preauthorized", "it is not preauthorized", 2, 1},
-	};
-	const struct api_key *k = &c->props;
-	const int have[] = {k->ephemeral, k->reusable, k->preauthorized};
-	const char *asked[WISHES];
-	char tags[400], text[520];
-	int n = c->nwishes;
-	memcpy(asked, c->wish, sizeof asked);
-	c->nwishes = 0;
-	list_tags(k, tags, sizeof tags);
-	for (int i = 0; i < n; i++) {
-		for (size_t f = 0; f < sizeof flags / sizeof *flags; f++) {
-			if (!str_eq(asked[i], flags[f].wish) || have[flags[f].field] == flags[f].want)
-				continue;
-			if (have[flags[f].field] < 0)
-				cannot_tell(c, "the API does not say what the key may do", "ask with a credential that has auth_keys:read");
-			else
-				unmet(c, asked[i], R_WISH_UNMET, flags[f].no);
-		}
-		if (str_starts(asked[i], "tag:") && !has_tag(k, asked[i])) {
-			str_fmt(text, sizeof text, "it does not have %.64s; its tags: %s", asked[i], tags);
-			unmet(c, asked[i], R_WISH_UNMET, text);
-		}
-	}
-	if (c->warn_days >= 0 && k->expires && k->expires < time(NULL) + c->warn_days * DAY_S) {
-		char date[48];
-		str_fmt(text, sizeof text, "it expires on %s", when(k->expires, date));
-		unmet(c, "warn-days", R_KEY_EXPIRING, text);
-	}
+	w->n = n;
 }
 
 /* ---- OAuth clients ---- */
-
-/* Whether keys with the tags that are wished could be minted: all of the client's own, or such as these own. */
-static void compare_tags(struct check *c, const struct api *api)
-{
-	const char *asked[WISHES];
-	char tags[400], text[700];
-	int n = 0, all = 1;
-	for (int i = 0; i < c->nwishes; i++)
-		if (str_starts(c->wish[i], "tag:"))
-			asked[n++] = c->wish[i];
-	c->nwishes = 0;		/* what else is wished can be minted */
-	for (int t = 0; t < api->ntags; t++) {
-		int found = 0;
-		for (int i = 0; i < n; i++)
-			found |= str_eq(asked[i], api->tags[t]);
-		all &= found;
-	}
-	list_tags(&c->props, tags, sizeof tags);
-	for (int i = 0; i < n; i++) {
-		int own = has_tag(&c->props, asked[i]);
-		if (own && (all || api->headscale))
-			continue;
-		int owned = api_tag(api, asked[i], c->deadline);
-		if (owned == API_TAG_OWNED)
-			continue;
-		if (owned == API_TAG_UNDEFINED) {
-			str_fmt(text, sizeof text, "%.64s is not in the policy's tagOwners", asked[i]);
-			unmet(c, asked[i], R_TAG_UNDEFINED, text);
-		} else if (owned == API_TAG_FOREIGN || (own && !all)) {
-			str_fmt(text, sizeof text, own
-				? "%.64s alone is refused: the client has %s, and Tailscale wants all of them, or tags that these own"
-				: "%.64s is not owned by a tag of the client's: %s", asked[i], tags);
-			unmet(c, asked[i], R_TAG_REFUSED, text);
-		} else {
-			str_fmt(text, sizeof text, "%.64s is not a tag of the client's (%s); whether these own it is in the policy", asked[i], tags);
-			enum verdict then = c->verdict;
-			cannot_tell(c, text, "give the client the scope policy_file:read, or try: ts-keygen --tag TAG");
-			c->verdict = then;
-		}
-	}
-}
 
 static void try_client(struct check *c, const char *src)
 {
@@ -385,8 +242,10 @@ static void try_client(struct check *c, const char *src)
 		why_set(&why, R_NO_SCOPE, "the client may not mint auth keys; its scopes: %s", api.scopes);
 		why_hint(&why, "give it the scope auth_keys");
 		judge(c, UNUSABLE, &why);
-	} else
-		compare_tags(c, &api);
+	} else {
+		wish_of_client(&c->wishes, &api, c->deadline);
+		tell_unmet(c);
+	}
 	api_close(&api);
 }
 
@@ -438,11 +297,14 @@ static void check_key(struct check *c, const char *src)
 			c->status = EXIT_DONE;
 		verify(c);
 	}
-	if (c->verdict == UNUSABLE || (!c->nwishes && c->warn_days < 0))
+	if (c->verdict == UNUSABLE || (!c->wishes.n && c->wishes.warn_days < 0))
 		return;
-	if (c->has_props)
-		compare(c);
-	else if (c->verdict != UNKNOWN) {
+	if (c->has_props) {
+		wish_of_key(&c->wishes, &c->props);
+		tell_unmet(c);
+		if (c->reason == R_CANNOT_TELL)
+			c->verdict = UNKNOWN;
+	} else if (c->verdict != UNKNOWN) {
 		enum verdict then = c->verdict;
 		cannot_tell(c, "what is wished of the key cannot be seen in its text", "give API access: --api SRC (scope auth_keys:read)");
 		c->verdict = then == USABLE ? USABLE : UNKNOWN;
@@ -511,9 +373,9 @@ int keygen_check_main(char **argv)
 			die_why(&why);
 		check_key(&c, src);
 	}
-	int asked = c.nwishes, answered = c.verdict == USABLE && c.has_props;
+	int answered = c.verdict == USABLE && c.has_props;
 	print(&c, c.verdict, c.reason, NULL);
-	for (int i = 0; answered && i < asked; i++)
-		print(&c, UNMET, c.wish_reason[i], c.wish[i]);
+	for (int i = 0; answered && i < c.wishes.n; i++)
+		print(&c, UNMET, c.wishes.p[i].why.reason, c.wishes.p[i].text);
 	return c.status;
 }
