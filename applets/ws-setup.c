@@ -34,212 +34,35 @@
  * see: ws-up keygen-check
  */
 #include "api_open.h"
-#include "buf.h"
 #include "clock.h"
+#include "config.h"
 #include "err.h"
-#include "file.h"
 #include "join.h"
-#include "json.h"
 #include "mint.h"
 #include "opts/ws-setup.h"
 #include "rec.h"
 #include "secret.h"
 #include "settings.h"
 #include "str.h"
-#include "wif.h"
-#include "workspace.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
-enum { CONFIG_MAX = 1 << 20, LINE = 4096 };
+enum { LINE = 4096 };
 
 static struct settings set;		/* what the file says */
-static char path[PATH_MAX];
-static struct buf text;			/* of the file, as it will be */
+static struct config config;
 static struct rec out;
 static long long wait_ms = 10000;
-static int changed, is_new;
-
-static const char *const keys[] = {
-	"authKey", "loginServer", "hostnamePrefix", "tags", "ephemeral", "enabled", "clientId", "audience",
-};
-
-/* ---- the file ---- */
-
-/* All of its room at once, so that no old copy of a key is left in the heap. */
-static struct buf roomy(void)
-{
-	struct buf b = {.max = CONFIG_MAX};
-	b.p = xalloc(b.cap = CONFIG_MAX + 1);
-	return b;
-}
-
-static void load(void)
-{
-	struct why why;
-	char real[PATH_MAX];
-	if (settings_file(path, sizeof path, &why) < 0 || settings_load_file(&set, &why) < 0)
-		die_why(&why);
-	if (realpath(path, real))	/* behind a symlink it is the file that is replaced */
-		str_copy(path, sizeof path, real);
-	text = roomy();
-	if (file_read(AT_FDCWD, path, &text, CONFIG_MAX - 1, &why) < 0) {
-		if (errno != ENOENT && errno != ENOTDIR)
-			die_why(&why);
-		is_new = 1;
-	}
-	if (!text.len)
-		buf_str(&text, "{}\n");
-}
-
-/* raw NULL takes it out. */
-static void put(const char *key, const char *raw)
-{
-	struct json j;
-	struct why why;
-	struct buf new = roomy();
-	const char *const at[] = {"tailscale", key, NULL};
-	if (json_parse(&j, text.p, text.len, &why) < 0)
-		die(R_BAD_CONFIG, "%s: %s", path, why.msg);
-	if (json_set_keys(&new, &j, at, raw) < 0 || new.over)
-		die(R_BAD_CONFIG, "%s: not an object with a \"tailscale\" section, or too large", path);
-	json_free(&j);
-	buf_wipe(&text);
-	text = new;
-	changed = 1;
-}
-
-static void put_text(const char *key, const char *value, size_t len)
-{
-	struct buf raw = roomy();
-	rec_json_str(&raw, value, len);
-	put(key, len ? raw.p : NULL);
-	buf_wipe(&raw);
-}
-
-static void save(void)
-{
-	struct why why;
-	struct settings check = {.ephemeral = -1};
-	char dir[PATH_MAX];
-	if (settings_read(&check, path, text.p, text.len, &why) < 0)
-		die_why(&why);
-	secret_free(&check.key);
-	char *slash = str_copy(dir, sizeof dir, path) < 0 ? NULL : strrchr(dir, '/');
-	if (slash)
-		slash[slash == dir] = 0;
-	int fd = file_dir(slash ? dir : ".", &why);
-	if (fd < 0)
-		die_why(&why);
-	const char *name = slash ? path + (slash == dir ? 1 : strlen(dir) + 1) : path;
-	file_sweep(fd, name);
-	if (file_write(fd, name, text.p, text.len, 0600, &why) < 0)
-		die_why(&why);
-	close(fd);
-	buf_wipe(&text);
-	say("%s is written", path);
-	if (is_new && *set.config && !str_eq(set.config, path))
-		say("%s is not read any more; --import takes it over", set.config);
-}
-
-/* ---- values ---- */
-
-static int is_place(const char *s)
-{
-	return str_starts(s, "env:") || str_starts(s, "file:") || str_starts(s, "oauth:") || str_starts(s, "wif:");
-}
-
-/* Where a key is, not the key. */
-static int check_place(const char *s, struct why *why)
-{
-	const char *bare = str_starts(s, "oauth:") ? s + 6 : s;
-	if (is_place(s) && !secret_looks_literal(bare) && (str_starts(s, "wif:") ? wif_known(s + 4) : is_place(bare) && !str_eq(bare, "oauth:"))) {
-		const char *file = strstr(s, "file:");
-		if (file && file[5] != '/')
-			return why_set(why, R_USAGE, "%s: the config file is used from any directory: give the whole path", s);
-		return 0;
-	}
-	if (str_starts(s, "fd:") || str_eq(s, "-") || (is_place(s) && !secret_looks_literal(bare)))
-		return why_set(why, R_USAGE, "authKey: env:NAME, file:PATH, oauth:env:NAME, oauth:file:PATH or wif:SOURCE can be kept; "
-			"--key SRC stores the key itself");
-	why_set(why, R_SECRET_IN_ARGV, "authKey: a key on the command line can be read by every user of this machine");
-	return why_hint(why, "ws-setup --key env:NAME, file:PATH or - stores it; --set authKey=env:NAME stores where it is");
-}
-
-static int check_prefix(const char *s, struct why *why)
-{
-	char name[WS_LABEL + 64];
-	if (str_fmt(name, sizeof name, "%sx", s) < 0 || strlen(s) > 40)
-		return why_set(why, R_BAD_NAME, "hostnamePrefix: longer than 40 letters");
-	char clean[WS_LABEL];
-	return ws_clean_name(name, clean, why);
-}
-
-static int put_tags(const char *value, struct why *why)
-{
-	struct settings s = {0};
-	struct buf raw = {0};
-	char *copy = xstrdup(value), *at = copy;
-	for (char *tag; (tag = strsep(&at, ", ")); )
-		if (*tag && settings_tag(&s, tag, why) < 0)
-			return -1;
-	json_w_arr(&raw, NULL);
-	for (int i = 0; i < s.ntags; i++)
-		json_w_str(&raw, NULL, s.tags[i]);
-	json_w_end(&raw, ']');
-	put("tags", s.ntags ? raw.p : NULL);
-	buf_free(&raw);
-	free(copy);
-	return 0;
-}
-
-static int put_flag(const char *key, const char *value, struct why *why)
-{
-	int yes = str_eq(value, "true") || str_eq(value, "yes") || str_eq(value, "y");
-	if (!yes && !str_eq(value, "false") && !str_eq(value, "no") && !str_eq(value, "n"))
-		return why_set(why, R_USAGE, "%s: true or false, not %s", key, value);
-	put(key, yes ? "true" : "false");
-	return 0;
-}
-
-/* One setting, checked. value "" takes it out. -1: [usage], [bad-name], [secret-in-argv]. */
-static int put_setting(const char *key, const char *value, struct why *why)
-{
-	char url[512];
-	if (!*value) {
-		put(key, NULL);
-		return 0;
-	}
-	if (!str_eq(key, "authKey") && secret_looks_literal(value)) {
-		why_set(why, R_SECRET_IN_ARGV, "%s: this looks like a key", key);
-		return why_hint(why, "ws-setup --key env:NAME, file:PATH or - stores a key");
-	}
-	if (str_eq(key, "tags"))
-		return put_tags(value, why);
-	if (str_eq(key, "ephemeral") || str_eq(key, "enabled"))
-		return put_flag(key, value, why);
-	if ((str_eq(key, "authKey") && check_place(value, why) < 0) || (str_eq(key, "hostnamePrefix") && check_prefix(value, why) < 0))
-		return -1;
-	if (str_eq(key, "loginServer")) {
-		if (settings_control(value, url, sizeof url, why) < 0)
-			return -1;
-		value = url;
-	}
-	put_text(key, value, strlen(value));
-	return 0;
-}
 
 static const char *known_key(const char *key, size_t len)
 {
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-		if (slice_eq((struct slice){key, len}, keys[i]))
-			return keys[i];
+	for (const char *const *known = config_keys; *known; known++)
+		if (slice_eq((struct slice){key, len}, *known))
+			return *known;
 	opt_usage("%.*s: no such setting: authKey, loginServer, hostnamePrefix, tags, ephemeral, enabled, clientId, audience",
 		(int)(len < 100 ? len : 100), key);
 }
@@ -250,48 +73,28 @@ static void set_one(const char *arg)
 	const char *eq = strchr(arg, '=');
 	if (!eq)
 		opt_usage("--set wants KEY=VALUE");
-	if (put_setting(known_key(arg, eq - arg), eq + 1, &why) < 0)
+	if (config_set(&config, known_key(arg, eq - arg), eq + 1, &why) < 0)
 		die_why(&why);
 }
 
-/* Stores the key itself, if a node can join with it, or an OAuth client can mint one. */
 static int put_key(const struct secret *key, const char *control, struct why *why)
 {
-	struct settings one = {.key_src = "config", .key = *key};
-	struct mint m;
-	if (mint_take(&m, &one, NULL, control, why) < 0)
+	int is_short = 0;
+	if (config_set_key(&config, key, control, &is_short, why) < 0)
 		return -1;
-	if (m.shape.is_short)
+	if (is_short)
 		warn("the secret part is shorter than usual: perhaps it is cut off");
-	mint_free(&m);
-	put_text("authKey", key->p, key->len);
 	return 0;
 }
 
-static void import(const char *file)
+static void save(void)
 {
 	struct why why;
-	struct buf b = roomy();
-	struct json j;
-	struct settings check = {.ephemeral = -1};
-	if (file_read(AT_FDCWD, file, &b, CONFIG_MAX - 1, &why) < 0 || settings_read(&check, file, buf_cstr(&b), b.len, &why) < 0
-		|| json_parse(&j, b.p, b.len, &why) < 0)
+	if (config_save(&config, &why) < 0)
 		die_why(&why);
-	secret_free(&check.key);
-	for (struct json_iter i = json_each(&j, json_get(&j, 0, "tailscale")); json_next(&i); ) {
-		struct slice v = json_raw(&j, i.value);
-		char *key = json_dup(&j, i.key, NULL);
-		struct buf raw = roomy();
-		buf_add(&raw, v.p, v.len);
-		if (key)
-			put(key, raw.p);
-		buf_wipe(&raw);
-		free(key);
-	}
-	json_free(&j);
-	buf_wipe(&b);
-	if (!changed)
-		die(R_BAD_CONFIG, "%s: no \"tailscale\" section, or an empty one", file);
+	say("%s is written", config.path);
+	if (config.is_new && *set.config && !str_eq(set.config, config.path))
+		say("%s is not read any more; --import takes it over", set.config);
 }
 
 /* ---- showing ---- */
@@ -428,8 +231,8 @@ static int is_control_server(const char *url, char control[static 512], struct w
 static int answer_key(char *line, const char *control, struct why *why)
 {
 	struct secret key = {0};
-	if (is_place(line))
-		return put_setting("authKey", line, why);
+	if (config_is_place(line))
+		return config_set(&config, "authKey", line, why);
 	int rc = secret_set(&key, line, strlen(line)) < 0 ? why_set(why, R_RESOURCES, "no memory left") : put_key(&key, control, why);
 	secret_free(&key);
 	return rc;
@@ -448,8 +251,8 @@ static void question(const char *key, const char *words, char control[static 512
 		int rc = is_server ? is_control_server(line, control, &why) : 1;
 		if (!rc)
 			continue;
-		rc = rc < 0 ? -1 : str_eq(line, "-") ? put_setting(key, "", &why) : is_key ? answer_key(line, control, &why)
-			: put_setting(key, line, &why);
+		rc = rc < 0 ? -1 : str_eq(line, "-") ? config_set(&config, key, "", &why) : is_key ? answer_key(line, control, &why)
+			: config_set(&config, key, line, &why);
 		if (is_key)
 			explicit_bzero(line, sizeof line);
 		if (rc == 0)
@@ -462,7 +265,7 @@ static void interview(void)
 {
 	char control[512];
 	str_copy(control, sizeof control, *set.login_server ? set.login_server : SETTINGS_CONTROL);
-	say("settings for %s; enter keeps, - takes out", path);
+	say("settings for %s; enter keeps, - takes out", config.path);
 	question("loginServer", "control server, if not Tailscale's own (https://HOST)", control);
 	question("authKey", "auth key, or where it is: env:NAME, file:PATH, oauth:file:PATH (not shown)", control);
 	question("hostnamePrefix", "prefix of host names", control);
@@ -501,21 +304,20 @@ int ws_setup_main(char **argv)
 		return check();
 	if (!writes && !isatty(0))
 		opt_usage("there is no terminal to ask on; say what to set: --set KEY=VALUE, --key SRC");
-	load();
-	if (importing)
-		import(importing);
+	if (config_load(&config, &set, &why) < 0 || (importing && config_import(&config, importing, &why) < 0))
+		die_why(&why);
 	for (int i = 0; i < n; i++)
 		set_one(sets[i]);
 	if (key_src) {
 		struct secret key;
 		struct settings now = {.ephemeral = -1};
-		if (secret_get(&key, key_src, &why) < 0 || settings_read(&now, path, text.p, text.len, &why) < 0
+		if (secret_get(&key, key_src, &why) < 0 || settings_read(&now, config.path, config.text.p, config.text.len, &why) < 0
 			|| put_key(&key, *now.login_server ? now.login_server : NULL, &why) < 0)
 			die_why(&why);
 	}
 	if (!writes)
 		interview();
-	if (changed)
+	if (config.changed)
 		save();
 	else
 		say("nothing was changed");

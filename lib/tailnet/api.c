@@ -11,7 +11,7 @@
 
 enum {
 	BACKOFF_MS = 500, BACKOFF_MAX_MS = 8000,
-	SPREAD_MS = 1000, SPREAD_MAX_MS = 16000,	/* a hundred jobs at five requests a second need twenty seconds for one each */
+	SPREAD_MS = 2000, SPREAD_MAX_MS = 16000,	/* a hundred jobs at five requests a second need twenty seconds for one each */
 	TRIES_NOBODY = 3,	/* an address where nothing answers is mostly a wrong address */
 	CLOCK_OFF_S = 300,
 	ELEMENT_MAX = 64 << 10,

@@ -127,7 +127,7 @@ func init() {
 		{"routes", "NODE none|all|PREFIX...", "enable routes that a device advertises", (*lab).verbRoutes},
 		{"approval", "on|off", "devices need approval", (*lab).verbSwitch},
 		{"role", "ROLE", "what the user is: owner, admin, network-admin, it-admin, member...", (*lab).verbRole},
-		{"limit", "[N|off]", "at most N API requests a second, 429 for the others; printed: answered, refused, most in a second after three", (*lab).verbLimit},
+		{"limit", "[N|off]", "at most N API requests a second, 429 for the others; printed: answered, refused, most in a second after five", (*lab).verbLimit},
 		{"refuse", "off|TEXT", "refuse every registration with this text", (*lab).verbRefuse},
 		{"https", "on|off", "certificate domains, and the caps of HTTPS and Funnel", (*lab).verbSwitch},
 		{"ssh", "on|off", "the ssh cap, and a policy that accepts all", (*lab).verbSwitch},

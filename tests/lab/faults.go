@@ -124,7 +124,7 @@ type limit struct {
 
 	began             time.Time
 	second            int64
-	now, most         int // requests within this second; within any, but for the first three
+	now, most         int // requests within this second; within any, but for the first five
 	answered, refused int
 }
 
@@ -139,7 +139,7 @@ func (l *limit) allows(now time.Time) bool {
 	if l.began.IsZero() {
 		l.began = now
 	}
-	if now.Sub(l.began) > 3*time.Second {
+	if now.Sub(l.began) > 5*time.Second {
 		l.most = max(l.most, l.now)
 	}
 	l.left = min(l.rate, l.left+l.rate*now.Sub(l.last).Seconds())
