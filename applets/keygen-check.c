@@ -362,8 +362,11 @@ int keygen_check_main(char **argv)
 	secret_no_core();
 	const char *src = options(&c, argv);
 	c.verdict = PLAUSIBLE;
-	if (!(src = settings_key_src(&c.set, src, &why)))
+	if (!(src = settings_key_src(&c.set, src, &why))) {
+		if (why.reason == R_NO_KEY)
+			why_hint(&why, "say where it is: keygen-check env:NAME, file:PATH or -; or set TS_AUTHKEY");
 		die_why(&why);
+	}
 	clock_cancel_on_signals();
 	if (str_starts(src, "wif:")) {
 		c.key.kind = KEY_FEDERATED;

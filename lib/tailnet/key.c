@@ -74,12 +74,16 @@ static int is_manual_word(struct slice s)
 		low[n++] = s.p[i] | 0x20;
 	}
 	low[n] = 0;
+	static const char *const exact[] = {"key", "secret", "id", "todo", "abc", "null", "undefined", "none", "nil", "true", "false"};
+	for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+		if (str_eq(low, exact[i]))
+			return 1;
 	if (upper && lower > 1)
 		return 0;
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (strstr(low, words[i]))
 			return 1;
-	return n && (str_eq(low, "key") || str_eq(low, "secret") || str_eq(low, "id") || str_eq(low, "todo") || str_eq(low, "abc"));
+	return 0;
 }
 
 /* kxxxxCNTRL, XXXXXX, 0000: half of it x, or all of it one letter. Six e's in a row are in one of 75000 random prefixes. */
@@ -156,6 +160,63 @@ static int is_id(const char *t, size_t len)
 	return len == 12 && is_made_of(s, "0123456789abcdef");	/* and shows prefixes */
 }
 
+static int ends(const char *text, size_t len, const char *suffix)
+{
+	size_t n = strlen(suffix);
+	return len >= n && !memcmp(text + len - n, suffix, n);
+}
+
+/* Quotes, of a shell or of a word processor. */
+static int is_quoted(const char *t, size_t len)
+{
+	static const char *const marks[] = {"\"", "'", "`", "\xe2\x80\x9c", "\xe2\x80\x9d", "\xe2\x80\x9e", "\xe2\x80\x98", "\xe2\x80\x99",
+		"\xc2\xab", "\xc2\xbb"};
+	for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+		if (starts(t, len, marks[i]) || ends(t, len, marks[i]))
+			return 1;
+	return 0;
+}
+
+/* NAME=tskey-, --auth-key=tskey-, Bearer tskey-, authKey: tskey-: where the key begins, or 0. */
+static size_t is_behind(const char *t, size_t len)
+{
+	const char *key = memmem(t, len, "tskey-", 6);
+	if (!key)
+		key = memmem(t, len, "hskey-", 6);
+	size_t n = key ? (size_t)(key - t) : 0, word = 0;
+	while (word < n && isspace((unsigned char)t[word]))
+		word++;
+	return n && word < n && (strchr("=:", t[n - 1]) || isspace((unsigned char)t[n - 1])) ? n : 0;
+}
+
+static int is_reference(const char *t, size_t len)
+{
+	size_t n = 0;
+	while (n < len && isalpha((unsigned char)t[n]))
+		n++;
+	return (n && n + 3 < len && !memcmp(t + n, "://", 3)) || starts(t, len, "vault:");
+}
+
+/* What editors, YAML files and keyboards make of a key. */
+static int check_letters(const char *t, size_t len, struct why *why)
+{
+	static const char *const dashes[] = {"\xe2\x80\x90", "\xe2\x80\x91", "\xe2\x80\x92", "\xe2\x80\x93", "\xe2\x80\x94", "\xe2\x88\x92"};
+	for (size_t i = 0; i < sizeof dashes / sizeof *dashes; i++)
+		if (has(t, len, dashes[i]))
+			return mistake(why, R_KEY_MALFORMED, "has a dash where a hyphen belongs: a word processor has changed it",
+				"copy it from where it was made");
+	if (len > 6 && (!strncasecmp(t, "tskey-", 6) || !strncasecmp(t, "hskey-", 6)) && !starts(t, len, "tskey-") && !starts(t, len, "hskey-"))
+		return mistake(why, R_KEY_MALFORMED, "was put into capitals, and upper and lower case differ in keys", "copy it from where it was made");
+	if (starts(t, len, "tskey_") || starts(t, len, "hskey_"))
+		return mistake(why, R_KEY_MALFORMED, "has underscores where hyphens belong", whole);
+	if (starts(t, len, "dHNrZXkt") || starts(t, len, "aHNrZXkt"))
+		return mistake(why, R_KEY_MALFORMED, "is in base64, as Kubernetes shows secrets", "decode it: base64 -d");
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)t[i] > 0x7e || (unsigned char)t[i] < 0x20)
+			return mistake(why, R_KEY_MALFORMED, "has letters that no key has", "copy it again as one word");
+	return 0;
+}
+
 /* The mistakes people make when they copy a key, in the order in which they hide each other. */
 static int check_mistakes(const char *t, size_t len, struct why *why)
 {
@@ -164,11 +225,16 @@ static int check_mistakes(const char *t, size_t len, struct why *why)
 		seen++;
 	if (seen == len)
 		return mistake(why, R_KEY_EMPTY, len ? "is nothing but white space" : "is empty", "check that the variable or file has it");
-	if (strchr("\"'`", t[0]) || strchr("\"'`", t[len - 1]))
+	if (starts(t, len, "\xef\xbb\xbf"))
+		return mistake(why, R_KEY_SPACE, "begins with a byte order mark: an editor on Windows has written the file",
+			"save it as UTF-8 without BOM");
+	if (has(t, len, "\xe2\x80\x8b") || has(t, len, "\xc2\xa0"))
+		return mistake(why, R_KEY_SPACE, "has white space in it that cannot be seen: it was copied from a web page", "copy it again as one word");
+	if (is_quoted(t, len))
 		return mistake(why, R_KEY_QUOTED, "has quotes around it", "take the quotes away; in a .env file they become part of the value");
-	if (has(t, len, "***"))
+	if (has(t, len, "***") || has(t, len, "\xe2\x80\xa2\xe2\x80\xa2") || (t[0] == '[' && (has(t, len, "REDACTED") || has(t, len, "MASKED"))))
 		return mistake(why, R_KEY_MASKED, "is masked (***): a log or a CI system has blotted it out", "copy it from where it was made");
-	if (t[0] == '$' || has(t, len, "${") || has(t, len, "$("))
+	if (t[0] == '$' || has(t, len, "${") || has(t, len, "$(") || has(t, len, "{{") || (len > 2 && t[0] == '%' && t[len - 1] == '%'))
 		return mistake(why, R_KEY_UNEXPANDED, "is a variable's name that was not expanded", "use double quotes, or env:NAME");
 	if (starts(t, len, "arn:aws:"))
 		return mistake(why, R_KEY_INDIRECT, "is the name of an AWS parameter, not the key itself",
@@ -177,6 +243,12 @@ static int check_mistakes(const char *t, size_t len, struct why *why)
 		len, "wif:"))
 		return mistake(why, R_KEY_INDIRECT, "says where the key is, in the place of the key itself",
 			"give that as the option's own value: -k file:PATH");
+	if (is_reference(t, len))
+		return mistake(why, R_KEY_INDIRECT, "is a reference to where the key is, which nobody has looked up",
+			"let the secret store put the key itself there");
+	if (is_behind(t, len))
+		return mistake(why, R_KEY_PREFIXED, "has something before it: a variable's name, an option, Bearer",
+			"give what begins with tskey-, and nothing else");
 	if (starts(t, len, "-----BEGIN") || starts(t, len, "ssh-"))
 		return foreign(t, len, why);
 	if (isspace((unsigned char)t[0]) || isspace((unsigned char)t[len - 1]))
@@ -186,17 +258,14 @@ static int check_mistakes(const char *t, size_t len, struct why *why)
 	for (size_t i = 0; i < len; i++)
 		if (isspace((unsigned char)t[i]) && is_placeholder(t, len))
 			return mistake(why, R_KEY_PLACEHOLDER, "is a placeholder, not a key", "put the real key there");
+	if (len > 12 && (memmem(t + 6, len - 6, "tskey-", 6) || memmem(t + 6, len - 6, "hskey-", 6)))
+		return mistake(why, R_KEY_JOINED, "is two keys joined together", "give just one");
 	for (size_t i = 0; i < len; i++)
 		if (isspace((unsigned char)t[i]))
 			return mistake(why, R_KEY_SPACE, "has white space inside", "copy it again as one word");
-	if (len > 12 && (memmem(t + 6, len - 6, "tskey-", 6) || memmem(t + 6, len - 6, "hskey-", 6)))
-		return mistake(why, R_KEY_JOINED, "is two keys joined together", "give just one");
 	if (is_placeholder(t, len))
 		return mistake(why, R_KEY_PLACEHOLDER, "is a placeholder, not a key", "put the real key there");
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)t[i] > 0x7e || (unsigned char)t[i] < 0x20)
-			return mistake(why, R_KEY_MALFORMED, "has letters that no key has", "copy it again as one word");
-	return 0;
+	return check_letters(t, len, why);
 }
 
 /* ---- attributes ---- */

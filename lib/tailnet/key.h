@@ -38,7 +38,7 @@ const char *key_kind_word(enum key_kind);	/* "auth", "auth-wrapped", "client", "
 const char *key_kind_name(enum key_kind);	/* "an auth key", "an OAuth client secret"...: for sentences */
 
 /* What the text is. 0; or -1 with the mistake that was made: [key-empty], [key-quoted], [key-masked], [key-unexpanded],
- * [key-indirect], [key-space], [key-placeholder], [key-joined], [key-is-id], [key-cut], [key-attribute], [key-foreign],
+ * [key-indirect], [key-space], [key-placeholder], [key-joined], [key-prefixed], [key-is-id], [key-cut], [key-attribute], [key-foreign],
  * [key-malformed], each with its hint. The text itself is never in the message, and *key is filled in as far as known. */
 int key_shape(const char *text, size_t len, struct key *, struct why *);
 

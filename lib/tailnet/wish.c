@@ -18,6 +18,8 @@ static int is_wish(const char *w)
 int wish_add(struct wishes *w, char *list, struct why *why)
 {
 	for (char *one; (one = strsep(&list, ",")); ) {
+		one += strspn(one, " ");
+		one[strcspn(one, " ")] = 0;
 		if (!is_wish(one))
 			return why_set(why, R_USAGE, "--want %s: it is ephemeral, kept, reusable, one-off, preauthorized or tag:NAME", one);
 		if (w->n == WISHES - 1)		/* one is for the days */
