@@ -5,7 +5,7 @@
  * --api SRC  API credential (env:NAME, file:PATH, fd:N, -, oauth:SRC, wif:SOURCE): looks each node up at the control server
  * --login-server URL  control server, if not Tailscale's own
  * --apply  do it; without it nothing is changed
- * -o, --output FILE  write what would be done to FILE, a plan
+ * -o, --output FILE  write what would be done to FILE, a plan (-: to stdout, in place of the list)
  * --plan FILE  do what this plan lists and nothing else, as far as it still holds
  * --tag TAG  of machines that are gone: nodes with this tag too, though no lease of ours tells of them; --apply needs -f then
  * --offline-for DUR  those that were last seen so long ago: 30m, 12h, 7d
@@ -165,14 +165,9 @@ static void write_plan(void)
 		json_w_end(&b, '}');
 		buf_ch(&b, '\n');
 	}
-	const char *slash = strrchr(out_file, '/');
-	char *dir = slash ? xstrndup(out_file, slash == out_file ? 1 : (size_t)(slash - out_file)) : xstrdup(".");
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		die(R_OUTPUT, "%s:", dir);
-	if (file_write(fd, slash ? slash + 1 : out_file, buf_cstr(&b), b.len, 0600, &why) < 0)
+	if (file_write_path(out_file, buf_cstr(&b), b.len, 0600, &why) < 0)
 		die_why(&why);
-	close(fd);
+	buf_free(&b);
 }
 
 /* What a plan's line and what is found have to have in common. */
@@ -317,6 +312,8 @@ int ws_gc_main(char **argv)
 		obey_plan();
 	if (out_file)
 		write_plan();
+	if (str_eq(out_file, "-"))
+		out.mode = REC_NONE;
 	if (!dry)
 		apply(&api);
 	for (size_t i = 0; dry && i < list.n; i++) {

@@ -152,7 +152,10 @@ static int check(void)
 	told("config", s.config, 0, NULL);
 	char src[sizeof s.key_src];
 	str_copy(src, sizeof src, str_eq(s.key_src, "config") ? "set" : s.key_src);
-	int rc = mint_take(&m, &s, NULL, control, &why), status = told("key", src, rc, &why);
+	int rc = mint_take(&m, &s, NULL, control, &why);
+	if (rc < 0 && why.reason == R_NO_KEY)
+		why_hint(&why, "ws-setup --set authKey=env:NAME or file:PATH says where it is; --key SRC stores it");
+	int status = told("key", src, rc, &why);
 	if (!rc)
 		mint_free(&m);
 	rc = join_ask_control(control, clock_ms() + wait_ms, &why);

@@ -173,6 +173,33 @@ int file_write(int dir, const char *name, const void *p, size_t n, int mode, str
 	return write_beside(dir, name, p, n, mode, NOW, why);
 }
 
+int file_is_other(const char *path)
+{
+	struct stat st;
+	return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+int file_write_path(const char *path, const void *p, size_t n, int mode, struct why *why)
+{
+	int is_out = str_eq(path, "-");
+	if (is_out || file_is_other(path)) {
+		int is_open = str_starts(path, "/dev/") || str_starts(path, "/proc/");	/* somebody else's descriptor may stand in it */
+		int to = is_out ? 1 : open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (is_open ? O_APPEND : O_TRUNC));
+		int rc = to < 0 || file_full_write(to, p, n) < 0 ? why_errno(why, "write %s:", path) : 0;
+		if (!is_out && to >= 0)
+			close(to);
+		return rc;
+	}
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = dir < 0 ? why_errno(why, "%s:", folder) : file_write(dir, slash ? slash + 1 : path, p, n, mode, why);
+	if (dir >= 0)
+		close(dir);
+	free(folder);
+	return rc;
+}
+
 int file_write_fast(int dir, const char *name, const void *p, size_t n, int mode, struct why *why)
 {
 	return write_beside(dir, name, p, n, mode, NEVER, why);

@@ -18,6 +18,10 @@ int file_read(int dir, const char *name, struct buf *, size_t max, struct why *)
 
 /* Writes name beside itself, fsyncs, renames over the old one, fsyncs the directory. 0, or -1 (the old one is whole). */
 int file_write(int dir, const char *name, const void *, size_t, int mode, struct why *);
+/* The same by its path, where a user said so; "-" is stdout. What is there and is no plain file (/dev/stdout, a pipe, a link to them)
+ * is written into as it is, never replaced. */
+int file_write_path(const char *path, const void *, size_t, int mode, struct why *);
+int file_is_other(const char *path);		/* there is something, and it is no plain file */
 /* The same without fsync: for what a reboot makes worthless. */
 int file_write_fast(int dir, const char *name, const void *, size_t, int mode, struct why *);
 /* The same, sent on its way to the disk without waiting: after a power cut it may be there or not, or be empty. */

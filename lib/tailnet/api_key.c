@@ -91,8 +91,7 @@ static int key_call(struct api_call *c, const char *what, const char *method, co
 
 static int no_such_key(const char *id, struct why *why)
 {
-	why_set(why, R_KEY_UNKNOWN, "%s: no such key in this tailnet: used up, deleted, or of another tailnet", id);
-	return why_hint(why, "a one-off key is gone once it was used; make a new one");
+	return why_set(why, R_KEY_UNKNOWN, "%s: no such key in this tailnet: used up, deleted, or of another tailnet", id);
 }
 
 int api_key_get(const struct api *a, const char *id, struct api_key *k, long long deadline, struct why *why)
@@ -102,8 +101,12 @@ int api_key_get(const struct api *a, const char *id, struct api_key *k, long lon
 	if (key_call(&c, "look the key up", "GET", id, why) < 0)
 		return -1;
 	int rc = api_ask_json(a, &c, &r, deadline, why);
+	if (rc < 0 && r.status == 404) {
+		no_such_key(id, why);
+		why_hint(why, "a one-off key is gone once it was used; make a new one");
+	}
 	if (rc < 0)
-		return r.status == 404 ? no_such_key(id, why) : -1;
+		return -1;
 	key_of(&r.j, k);
 	api_done(&r);
 	return str_eq(k->id, id) ? 0 : why_set(why, R_API_ERROR, "look the key up: the API answers with another key");

@@ -104,8 +104,12 @@ static int exchange_identity(struct api *a, const struct api_who *who, const cha
 		why_set(why, R_NO_CREDENTIAL, "an identity token needs the federated identity's client id");
 		return why_hint(why, "set TS_CLIENT_ID (ts-keygen: --client-id ID)");
 	}
-	if (key_shape(id, strlen(id), &key, why) < 0 && why->reason != R_KEY_IS_ID)
-		return -1;
+	if (key_shape(id, strlen(id), &key, why) < 0 && why->reason != R_KEY_IS_ID) {
+		if (why->reason == R_KEY_ATTRIBUTE)
+			return -1;
+		why_set(why, why->reason, "the client id is none: a federated identity's is T...-k...");
+		return why_hint(why, "it is shown in the admin console, Settings, OAuth clients, beside the identity");
+	}
 	if (key.kind == KEY_CLIENT || key.kind == KEY_AUTH || key.kind == KEY_API)
 		return why_set(why, R_KEY_KIND, "the client id is %s; it should be a federated identity's id (T...-k...)",
 			key_kind_name(key.kind));
