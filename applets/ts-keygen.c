@@ -13,7 +13,8 @@
  * --wif SOURCE  an identity token: github, gitlab, buildkite, circleci, gcp, kubernetes, auto, or a JWT as file:PATH, env:NAME...
  * --client-id ID  the federated identity's client id, with --wif
  * --audience AUD  what the identity token is asked for, if not the usual api.tailscale.com/ID
- * -o, --output FILE  write the key there (mode 0600; - is stdout) and print what was made: id, expires, reusable, ephemeral, preauthorized, tags
+ * -o, --output FILE  write the key there (mode 0600; - is stdout) and print what was made: id, expires, reusable, ephemeral,
+ *   preauthorized, tags
  * -f, --force  print it even onto a terminal or into a file that others can read
  * --revoke ID  delete the key with that id instead
  * --login-server URL  control server, if not Tailscale's own

@@ -1,4 +1,5 @@
 /* api_fuzz - any text as the API's answer: a key, a list, a token, an error */
+#include "hujson.h"
 #include "../../lib/tailnet/api.c"
 #include "../../lib/tailnet/api_open.c"
 #include "../../lib/tailnet/api_policy.c"
