@@ -126,6 +126,17 @@ static int delete_leased(const char *name, struct why *why)
 	return 1;
 }
 
+/* Nothing is here, but a lease may tell of a node. */
+static void offer_gc(const char *name)
+{
+	struct ws_leased l;
+	struct why ignored;
+	if (ws_lease_of(&root, name, "", &l, &ignored) == 1)
+		say("it is gone from here; its node %s may still be listed at %s: ws-gc --api SRC", l.id, l.control);
+	else
+		verbose("there is no such workspace: nothing to do");
+}
+
 /* One workspace, in a process of its own. Writes what became of it: a reason word, or "". */
 static int take_down(int i, void *ctx, int out)
 {
@@ -141,7 +152,7 @@ static int take_down(int i, void *ctx, int out)
 		int rc = ws_open(&root, name, WS_LOCK, deadline, &ws, &why);
 		if (rc < 0 && why.reason == R_NO_WORKSPACE) {
 			if (!how.forget || !api_src || (rc = delete_leased(name, &why)) == 0)
-				verbose("there is no such workspace: nothing to do");
+				offer_gc(name);
 			if (rc >= 0 || why.reason == R_NO_WORKSPACE)
 				return EXIT_DONE;
 		}
