@@ -84,30 +84,6 @@ static void explain(int yes, struct why *why)
 	lacks = 0;		/* it is said already, and more exactly */
 }
 
-/* Is the range lo-hi within one of those that were found ("22,3000-3999" or "*")? */
-static int port_open(const char *found, const char *port)
-{
-	char part[64];
-	long long lo, hi, from, to;
-	char *dash = strchr(port, '-');
-	if (str_copy_slice(part, sizeof part, (struct slice){port, strcspn(port, "-")}) < 0 || str_num(part, 1, 65535, &lo) < 0)
-		return 0;
-	if (!dash || str_num(dash + 1, lo, 65535, &hi) < 0)
-		hi = lo;
-	for (const char *p = found; *p; p += strcspn(p, ","), p += *p == ',') {
-		if (str_copy_slice(part, sizeof part, (struct slice){p, strcspn(p, ",")}) < 0)
-			continue;
-		char *sep = strchr(part, '-');
-		if (sep)
-			*sep = 0;
-		if (str_eq(part, "*"))
-			return 1;
-		if (str_num(part, 0, 65535, &from) == 0 && str_num(sep ? sep + 1 : part, from, 65535, &to) == 0 && from <= lo && hi <= to)
-			return 1;
-	}
-	return 0;
-}
-
 static void check_who(const struct policy *p, const char *who, const struct policy_wish *w)
 {
 	char found[2048], users[1024];
@@ -115,12 +91,12 @@ static void check_who(const struct policy *p, const char *who, const struct poli
 	policy_ports(p, who, w->tag, found, sizeof found);
 	int open = *found != 0;
 	for (int i = 0; w->ports[i]; i++)
-		open &= port_open(found, w->ports[i]);
+		open &= policy_has_port(found, w->ports[i]);
 	answer("ports", open, who, found, R_POLICY_LACKS);
 	if (!w->ssh)
 		return;
 	policy_ssh(p, who, w->tag, users, sizeof users, &again);
-	answer("ssh", *users && port_open(found, "22"), who, users, R_POLICY_LACKS);
+	answer("ssh", *users && policy_has_port(found, "22"), who, users, R_POLICY_LACKS);
 }
 
 static int read_policy(struct buf *text, const char *file, struct why *why)
@@ -234,63 +210,78 @@ static void cut_ports(char *text, const char **ports)
 	}
 }
 
-int ts_acl_main(char **argv)
+struct asked {
+	struct policy_wish w;
+	const char *ports[PORTS_MAX + 1], *owners[OWNERS_MAX + 1];
+	const char *file, *src, *server;
+	long long wait_ms;
+	int checks, nowners;
+};
+
+static void add_owner(struct asked *a, const char *who)
 {
-	static const char *ports[PORTS_MAX + 1], *owners[OWNERS_MAX + 1];
-	struct policy_wish w = {.ports = ports, .owners = owners};
-	struct why why = {0};
-	struct settings set;
-	struct buf text = {0};
-	const char *file = NULL, *src = NULL, *server = NULL;
-	char control[512];
-	long long wait = 30000;
-	int checks = 0, nowners = 0;
+	if (a->nowners == OWNERS_MAX || !policy_is_who(who))
+		opt_usage("--owner %s: not a user, group or tag, or too many", who);
+	a->owners[a->nowners++] = who;
+}
+
+/* Which of two words: 0 or 1. */
+static int one_of(const char *option, const char *value, const char *first, const char *second)
+{
+	if (!str_eq(value, first) && !str_eq(value, second))
+		opt_usage("--%s %s: neither %s nor %s", option, value, first, second);
+	return str_eq(value, second);
+}
+
+static void options(struct asked *a, char **argv)
+{
+	struct policy_wish *w = &a->w;
 	struct opt o = opt_start(argv, opts);
+	*w = (struct policy_wish){.ports = a->ports, .owners = a->owners};
+	a->wait_ms = 30000;
 	for (int c; (c = opt_next(&o)); )
 		switch (c) {
-		case OPT_PORTS: cut_ports(xstrdup(o.val), ports); break;
-		case OPT_SSH: w.ssh = 1; break;
-		case OPT_TESTS: w.tests = 1; break;
-		case OPT_OWNER:
-			if (nowners == OWNERS_MAX || !policy_is_who(o.val))
-				opt_usage("--owner %s: not a user, group or tag, or too many", o.val);
-			owners[nowners++] = o.val;
-			break;
-		case OPT_FORM:
-			if (!str_eq(o.val, "grants") && !str_eq(o.val, "acls"))
-				opt_usage("--form %s: neither grants nor acls", o.val);
-			w.acls = str_eq(o.val, "acls");
-			break;
-		case OPT_DIALECT:
-			if (!str_eq(o.val, "saas") && !str_eq(o.val, "headscale"))
-				opt_usage("--dialect %s: neither saas nor headscale", o.val);
-			w.dialect = str_eq(o.val, "headscale") ? POLICY_HEADSCALE : POLICY_SAAS;
-			break;
-		case OPT_CHECK: checks = 1; break;
-		case OPT_POLICY: file = o.val; break;
-		case OPT_API: src = o.val; break;
-		case OPT_LOGIN_SERVER: server = o.val; break;
-		case 't': wait = opt_dur(&o); break;
+		case OPT_PORTS: cut_ports(xstrdup(o.val), a->ports); break;
+		case OPT_SSH: w->ssh = 1; break;
+		case OPT_TESTS: w->tests = 1; break;
+		case OPT_OWNER: add_owner(a, o.val); break;
+		case OPT_FORM: w->acls = one_of("form", o.val, "grants", "acls"); break;
+		case OPT_DIALECT: w->dialect = one_of("dialect", o.val, "saas", "headscale") ? POLICY_HEADSCALE : POLICY_SAAS; break;
+		case OPT_CHECK: a->checks = 1; break;
+		case OPT_POLICY: a->file = o.val; break;
+		case OPT_API: a->src = o.val; break;
+		case OPT_LOGIN_SERVER: a->server = o.val; break;
+		case 't': a->wait_ms = opt_dur(&o); break;
 		case 'j': out.mode = REC_JSON; break;
 		case '0': out.mode = REC_NUL; break;
 		case 'q': out.mode = REC_NONE; break;
 		}
 	if (o.cmd)
 		opt_usage("no command can follow");
-	opt_want(&o, checks ? 1 : 2, OPT_MANY);
-	w.tag = o.operands[0];
-	w.who = (const char *const *)o.operands + 1;
-	if (!policy_is_tag(w.tag))
-		opt_usage("%s: not a tag such as tag:ws", w.tag);
-	for (int i = 0; w.who[i]; i++)
-		if (!policy_is_who(w.who[i]))
-			opt_usage("%s: not a user, group, tag or address", w.who[i]);
-	if (!checks && (file || src))
+	opt_want(&o, a->checks ? 1 : 2, OPT_MANY);
+	w->tag = o.operands[0];
+	w->who = (const char *const *)o.operands + 1;
+	if (!policy_is_tag(w->tag))
+		opt_usage("%s: not a tag such as tag:ws", w->tag);
+	for (int i = 0; w->who[i]; i++)
+		if (!policy_is_who(w->who[i]))
+			opt_usage("%s: not a user, group, tag or address", w->who[i]);
+	if (!a->checks && (a->file || a->src))
 		opt_usage("--policy and --api go with --check");
-	if (checks && !file && !src)
+	if (a->checks && !a->file && !a->src)
 		opt_usage("--check wants --policy FILE or --api SRC");
-	if (!checks) {
-		if (policy_snippet(&text, &w, &why) < 0)
+}
+
+int ts_acl_main(char **argv)
+{
+	static struct asked a;
+	struct why why = {0};
+	struct settings set;
+	struct buf text = {0};
+	char control[512];
+	options(&a, argv);
+	if (!a.checks) {
+		if (policy_snippet(&text, &a.w, &why) < 0)
 			die_why(&why);
 		if (out.mode != REC_NONE)
 			fwrite(text.p, 1, text.len, stdout);
@@ -299,7 +290,8 @@ int ts_acl_main(char **argv)
 	if (settings_load(&set, &why) < 0)
 		die_why(&why);
 	secret_free(&set.key);
-	if (settings_control(server ? server : *set.login_server ? set.login_server : SETTINGS_CONTROL, control, sizeof control, &why) < 0)
+	const char *server = a.server ? a.server : *set.login_server ? set.login_server : SETTINGS_CONTROL;
+	if (settings_control(server, control, sizeof control, &why) < 0)
 		opt_usage("%s", why.msg);
-	return check(&w, file, src, &set, control, clock_ms() + wait);
+	return check(&a.w, a.file, a.src, &set, control, clock_ms() + a.wait_ms);
 }

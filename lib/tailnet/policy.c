@@ -300,6 +300,29 @@ void policy_ports(const struct policy *p, const char *who, const char *tag, char
 		add(dst, size, "*");
 }
 
+int policy_has_port(const char *found, const char *port)
+{
+	char part[64];
+	long long lo, hi, from, to;
+	char *dash = strchr(port, '-');
+	if (str_copy_slice(part, sizeof part, (struct slice){port, strcspn(port, "-")}) < 0 || str_num(part, 1, 65535, &lo) < 0)
+		return 0;
+	if (!dash || str_num(dash + 1, lo, 65535, &hi) < 0)
+		hi = lo;
+	for (const char *p = found; *p; p += strcspn(p, ","), p += *p == ',') {
+		if (str_copy_slice(part, sizeof part, (struct slice){p, strcspn(p, ",")}) < 0)
+			continue;
+		char *sep = strchr(part, '-');
+		if (sep)
+			*sep = 0;
+		if (str_eq(part, "*"))
+			return 1;
+		if (str_num(part, 0, 65535, &from) == 0 && str_num(sep ? sep + 1 : part, from, 65535, &to) == 0 && from <= lo && hi <= to)
+			return 1;
+	}
+	return 0;
+}
+
 void policy_ssh(const struct policy *p, const char *who, const char *tag, char *dst, size_t size, int *check)
 {
 	const struct json *j = &p->j;

@@ -57,6 +57,9 @@ int policy_is_owner(const struct policy *, const char *tag, const char *who);
  * who is in, autogroup:member (for users and groups) or *; groups within groups are not a thing. */
 void policy_ports(const struct policy *, const char *who, const char *tag, char *dst, size_t size);
 
+/* Is the port, or the range "3000-3999", within one of those? */
+int policy_has_port(const char *found, const char *port);
+
 /* May who open Tailscale SSH sessions there: users joined by ',', "" for none; *check is set when a re-login is asked. */
 void policy_ssh(const struct policy *, const char *who, const char *tag, char *dst, size_t size, int *check);
 
