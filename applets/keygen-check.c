@@ -274,11 +274,9 @@ static void check_key(struct check *c, const char *src)
 	}
 	if (!shape && str_starts(src, "oauth:"))
 		shape = why_set(&why, R_KEY_KIND, "this is %s; oauth: wants an OAuth client secret", key_kind_name(c->key.kind));
-	else if (!shape && c->key.headscale && api_is_tailscale(c->control)) {
-		shape = why_set(&why, R_KEY_FOREIGN, "this is %s of headscale's, and the control server is Tailscale's",
-			key_kind_name(c->key.kind));
-		why_hint(&why, "name the server: --login-server URL, or TS_LOGIN_SERVER");
-	} else if (!shape && c->key.kind == KEY_OTHER && !*c->key.id && api_is_tailscale(c->control)) {
+	else if (!shape && api_check_server(&c->key, c->control, &why) < 0)
+		shape = -1;
+	else if (!shape && c->key.kind == KEY_OTHER && !*c->key.id && api_is_tailscale(c->control)) {
 		shape = why_set(&why, R_KEY_MALFORMED, "the text has not the shape of any key of Tailscale's");
 		why_hint(&why, "a key begins with tskey-; for another control server: --login-server URL");
 	}

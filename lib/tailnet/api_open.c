@@ -160,6 +160,14 @@ int api_is_tailscale(const char *control)
 		&& (str_eq(name, "tailscale.com") || str_ends(name, ".tailscale.com"));
 }
 
+int api_check_server(const struct key *k, const char *control, struct why *why)
+{
+	if (!k->headscale || !api_is_tailscale(control))
+		return 0;
+	why_set(why, R_KEY_FOREIGN, "this is %s of headscale's, and the control server is Tailscale's", key_kind_name(k->kind));
+	return why_hint(why, "name the server: --login-server URL, or TS_LOGIN_SERVER");
+}
+
 int api_base(struct api *a, const char *own, const char *control, struct why *why)
 {
 	const char *told = getenv("MOORBOX_API");
@@ -179,10 +187,8 @@ static int open_text(struct api *a, const char *text, size_t len, int only_clien
 	a->headscale = key.headscale;
 	a->ephemeral = key.ephemeral;
 	a->preauthorized = key.preauthorized;
-	if (key.headscale && api_is_tailscale(control) && !getenv("MOORBOX_API") && !*key.base_url) {
-		why_set(why, R_KEY_FOREIGN, "this is %s of headscale's, and the control server is Tailscale's", key_kind_name(key.kind));
-		return why_hint(why, "name the server: --login-server URL, or TS_LOGIN_SERVER");
-	}
+	if (!getenv("MOORBOX_API") && !*key.base_url && api_check_server(&key, control, why) < 0)
+		return -1;
 	if (key.kind == KEY_CLIENT)
 		return exchange(a, text, &key, deadline, why);
 	if (!only_client && (key.kind == KEY_API || key.kind == KEY_OTHER)) {

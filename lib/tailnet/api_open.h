@@ -30,6 +30,9 @@ int  api_open(struct api *, const struct api_who *, const char *control, long lo
 void api_close(struct api *);
 int  api_may(const struct api *, const char *scope, int write);	/* 1, 0; -1: the scopes are not known */
 int  api_is_tailscale(const char *control);	/* the URL is Tailscale's own service */
+/* headscale's keys at Tailscale's service, which would only say "unable to validate": -1 [key-foreign]; else 0. */
+struct key;
+int  api_check_server(const struct key *, const char *control, struct why *);
 int  api_base(struct api *, const char *own, const char *control, struct why *);	/* where it is; own: the secret's baseURL, or "" */
 
 #endif

@@ -34,15 +34,6 @@ static int take_client(struct mint *m, const char *src, struct why *why)
 		: "make one in the admin console, Settings, OAuth clients");
 }
 
-/* headscale's keys at Tailscale's service: it would only say "unable to validate". */
-static int check_server(const struct key *k, const char *control, struct why *why)
-{
-	if (!k->headscale || !control || !api_is_tailscale(control))
-		return 0;
-	why_set(why, R_KEY_FOREIGN, "this is %s of headscale's, and the control server is Tailscale's", key_kind_name(k->kind));
-	return why_hint(why, "name the server: --login-server URL, or TS_LOGIN_SERVER");
-}
-
 int mint_take(struct mint *m, const struct settings *s, const char *src, const char *control, struct why *why)
 {
 	int rc;
@@ -62,8 +53,8 @@ int mint_take(struct mint *m, const struct settings *s, const char *src, const c
 		else
 			rc = wif_is_text(src + 4) ? secret_get(&m->given, src + 4, why) : 0;
 	}
-	if (!rc)
-		rc = check_server(&m->shape, control, why);
+	if (!rc && control)
+		rc = api_check_server(&m->shape, control, why);
 	if (rc < 0)
 		mint_free(m);
 	return rc;
