@@ -313,7 +313,7 @@ static void check_key(struct check *c, const char *src)
 
 static void tri(struct check *c, const char *name, int value)
 {
-	if (value < 0 || !c->has_props)
+	if (value < 0)
 		rec_str(&c->out, name, NULL);
 	else
 		rec_bool(&c->out, name, value);
@@ -330,15 +330,14 @@ static void print(struct check *c, enum verdict verdict, enum reason reason, con
 		tags[i] = k->tags[i];
 	if (k->expires)
 		clock_stamp(stamp, k->expires);
-	int has_props = c->has_props;
-	c->has_props = whole;
 	rec_begin(&c->out);
 	rec_str(&c->out, "verdict", words[verdict]);
 	rec_str(&c->out, "kind", key_kind_word(c->key.kind));
 	rec_str(&c->out, "id", *c->key.id ? c->key.id : NULL);
-	tri(c, "reusable", k->reusable);
-	tri(c, "ephemeral", k->ephemeral);
-	tri(c, "preauthorized", k->preauthorized);
+	/* a client secret's attributes are in its text */
+	tri(c, "reusable", whole ? k->reusable : -1);
+	tri(c, "ephemeral", whole && k->ephemeral >= 0 ? k->ephemeral : verdict == UNMET ? -1 : c->key.ephemeral);
+	tri(c, "preauthorized", whole && k->preauthorized >= 0 ? k->preauthorized : verdict == UNMET ? -1 : c->key.preauthorized);
 	if (whole)
 		rec_list(&c->out, "tags", tags);
 	else
@@ -350,7 +349,6 @@ static void print(struct check *c, enum verdict verdict, enum reason reason, con
 	rec_str(&c->out, "reason", reason ? reason_word(reason) : NULL);
 	rec_str(&c->out, "wish", wish);
 	rec_end(&c->out);
-	c->has_props = has_props;
 }
 
 int keygen_check_main(char **argv)
@@ -360,6 +358,7 @@ int keygen_check_main(char **argv)
 	secret_no_core();
 	const char *src = options(&c, argv);
 	c.verdict = PLAUSIBLE;
+	c.key.ephemeral = c.key.preauthorized = -1;
 	if (!(src = settings_key_src(&c.set, src, &why))) {
 		if (why.reason == R_NO_KEY)
 			why_hint(&why, "say where it is: keygen-check env:NAME, file:PATH or -; or set TS_AUTHKEY");
