@@ -6,7 +6,7 @@
  * -0, --null  end each record with NUL, not newline
  * -j, --json  print JSON lines, all columns
  * -a, --all  those of other machines that share the directory too
- * --state STATE  only those in this state: up, starting, login, approval, expired, offline, down, dead, hung, orphan, elsewhere
+ * --state STATE  only those in this state: up, starting, login, approval, locked, expired, offline, down, dead, hung, orphan, elsewhere
  * -t, --timeout DUR  wait at most DUR for a tailscaled to answer (default 2); one that does not is hung
  *
  * In a pipe: names only, one a line, so that `ws-ls | xargs ws-down` is right; they come from the directories, nobody is
@@ -16,7 +16,7 @@
  * forwards is ADDRESS:PORT>HOST:PORT of each ts-forward, joined by commas; `proxy` for --split.
  * inbound is landlock or pasta (just the ports of -i), open, or closed. since is when its tailscaled was started.
  *
- * States: up; starting (no relay yet); login, approval (somebody has to act); expired (its node key); offline (the control
+ * States: up; starting (no relay yet); login, approval, locked (somebody has to act: tailnet lock wants its key signed); expired (its node key); offline (the control
  * server does not hear it or does not know it any more); down (kept, stopped); dead (its tailscaled is gone); hung (it does
  * not answer); orphan (its network namespace is gone); elsewhere (another machine's).
  *
@@ -210,7 +210,7 @@ static const char *state_of(const struct row *r)
 	const struct node_status *s = &r->st;
 	switch (s->state) {
 	case NODE_RUNNING:
-		return s->online ? "up" : "offline";
+		return !s->online ? "offline" : s->locked_out ? "locked" : "up";
 	case NODE_NEEDS_APPROVAL:
 		return "approval";
 	case NODE_NEEDS_LOGIN:
@@ -281,7 +281,7 @@ int ws_ls_main(char **argv)
 	while (o.cmd && o.cmd[count_after])
 		count_after++;
 	static const char *const states[] = {
-		"up", "starting", "login", "approval", "expired", "offline", "down", "dead", "hung", "orphan", "elsewhere",
+		"up", "starting", "login", "approval", "locked", "expired", "offline", "down", "dead", "hung", "orphan", "elsewhere",
 	};
 	int known = !want;
 	for (size_t i = 0; !known && i < sizeof states / sizeof *states; i++)

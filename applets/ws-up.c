@@ -56,7 +56,7 @@
  * exit: 0 up; or CMD's own status
  *   1  not up: the reason is named, nothing of the attempt is left
  *   2  usage
- *   3  not yet: the same call may work later; a node that waits for a login or an approval stays and waits
+ *   3  not yet: the same call may work later; a node that waits for a login, an approval or a signature stays and waits
  *   125  with CMD: not up, so CMD did not run
  * env:
  *   TS_AUTHKEY  auth key, or file:PATH (TS_AUTH_KEY and PERRY_TAILSCALE_AUTH_KEY too)
@@ -312,7 +312,7 @@ static void undo(struct up *u, int was_kept)
 /* A daemon that waits for somebody is left to wait, unless a signal asked for its end. */
 static int waits(const struct why *why)
 {
-	return (why->reason == R_APPROVAL || why->reason == R_LOGIN) && !clock_cancelled();
+	return (why->reason == R_APPROVAL || why->reason == R_LOGIN || why->reason == R_LOCK_UNSIGNED) && !clock_cancelled();
 }
 
 /* ---- the record ---- */
@@ -652,7 +652,7 @@ static int resume(struct up *u, struct why *why)
 	int can_wait = u->st.state == NODE_NEEDS_APPROVAL || u->st.state == NODE_STARTING || (*u->st.auth_url && (u->login || !has_key));
 	if (option || (u->st.state != NODE_RUNNING && !can_wait))
 		return 1;	/* logged out, expired, stopped, or killed before it had joined */
-	int rc = u->st.state == NODE_RUNNING ? 0 : join(u, NULL, 1, why);
+	int rc = u->st.state == NODE_RUNNING && !u->st.locked_out ? 0 : join(u, NULL, 1, why);
 	if (u->found_up)
 		return rc < 0 || change(u, why) < 0 ? -1 : wait_ready(u, why);
 	if (!rc)

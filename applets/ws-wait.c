@@ -53,12 +53,13 @@ static void print(const char *host, const char *port, const char *state, long lo
 static int may_come(const struct why *why)
 {
 	return why->reason == R_NOT_UP || why->reason == R_NO_NODE || why->reason == R_NO_WORKSPACE || why->reason == R_APPROVAL
-		|| why->reason == R_LOGIN || why->reason == R_NO_PATH || why->reason == R_LOST || why->reason == R_TAILSCALED_HUNG;
+		|| why->reason == R_LOCK_UNSIGNED || why->reason == R_LOGIN || why->reason == R_NO_PATH || why->reason == R_LOST || why->reason == R_TAILSCALED_HUNG;
 }
 
 static int wait_running(struct node *node, const char *name, long long deadline, struct why *why)
 {
 	long long began = clock_ms();
+	struct why last = {0};
 	for (;;) {
 		struct node_status st;
 		if (node_find(node, name, NULL, why) == 0) {
@@ -68,8 +69,12 @@ static int wait_running(struct node *node, const char *name, long long deadline,
 				return 0;
 			node_close(node);
 		}
+		/* that the deadline cut a question short says less than what was known before */
+		if (last.reason && clock_passed(deadline) && why->reason == R_TAILSCALED_HUNG)
+			*why = last;
 		if (!may_come(why) || clock_passed(deadline))
 			return -1;
+		last = *why;
 		long long pause = clock_ms() - began < FAST_MS ? LOOK_MS : LOOK_SLOWLY_MS;
 		poll(NULL, 0, clock_left(deadline) < pause ? (int)clock_left(deadline) : (int)pause);
 	}

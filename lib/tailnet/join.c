@@ -155,6 +155,7 @@ struct joining {
 	char said[512];			/* what the user was told last */
 	char error[512], health[512];	/* tailscaled's own words */
 	int state, had_login, logged_in, limited;
+	int locked_out, look;		/* what a status said of tailnet lock; an event says otherwise */
 	int is_new, registered;
 	long long next_ask;
 };
@@ -216,6 +217,7 @@ static int take_event(struct joining *g, const struct bus_event *e, long long de
 			return -1;
 		str_copy(g->error, sizeof g->error, e->login_error);
 		str_copy(g->health, sizeof g->health, e->health);
+		g->look |= e->locked_out != g->locked_out;
 	}
 	if (e->login_finished)
 		g->logged_in = 1;
@@ -240,6 +242,10 @@ static int give_up(struct joining *g, struct why *why)
 		why_set(why, R_APPROVAL, "registered, but an admin has not approved this node yet");
 		return why_hint(why, "approve it at %s/admin; the node waits, and ws-up again goes on",
 			str_eq(control, SETTINGS_CONTROL) ? "https://login.tailscale.com" : control);
+	}
+	if (g->locked_out) {
+		why_set(why, R_LOCK_UNSIGNED, "registered, but tailnet lock is on and nobody has signed this node's key yet");
+		return why_hint(why, "on a signing node: %s; this one waits, and ws-up again goes on", g->st->sign);
 	}
 	if (!g->had_login && !g->logged_in && !g->j->key && g->state != NODE_STARTING) {
 		why_set(why, R_LOGIN, "nobody has logged in yet");
@@ -284,16 +290,42 @@ static int meet(struct joining *g, long long deadline, struct why *why)
 {
 	if (localapi_status(&g->j->daemon->api, g->st, deadline, why) < 0)
 		return -1;
+	g->locked_out = g->st->locked_out;
 	if (!*g->st->id && g->state != NODE_RUNNING)
 		return 0;
 	g->registered = 1;
 	return g->j->registered(g->j->ctx, why);
 }
 
+/* The bus tells of tailnet lock what held a moment ago: only a status counts. */
+static int check_lock(struct joining *g, long long deadline, struct why *why)
+{
+	if (!g->look)
+		return 0;
+	g->look = 0;
+	if (localapi_status(&g->j->daemon->api, g->st, deadline, why) < 0)
+		return -1;
+	g->locked_out = g->st->locked_out;
+	return 0;
+}
+
+static void tell_locked(struct joining *g)
+{
+	char text[300];
+	str_fmt(text, sizeof text, "tailnet lock is on; waiting for a signing node to sign this node's key: %s", g->st->sign);
+	if (g->locked_out)
+		tell(g, text);
+}
+
+static int is_joined(const struct joining *g)
+{
+	return g->state == NODE_RUNNING && g->registered && !g->locked_out;
+}
+
 static int listen_on(struct joining *g, long long deadline, struct why *why)
 {
 	g->next_ask = clock_ms() + JOIN_LONGER_MS;
-	while (g->state != NODE_RUNNING) {
+	while (!is_joined(g)) {
 		struct bus_event e;
 		struct pollfd fds[] = {{.fd = g->j->daemon->pidfd, .events = POLLIN}, {.fd = g->ask.fd, .events = POLLIN}};
 		int settled = g->logged_in || g->state >= NODE_NEEDS_APPROVAL;
@@ -304,6 +336,11 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 		/* one that is not new may have an old netmap until it is Running */
 		if (rc == BUS_EVENT && e.state == NODE_STARTING && g->is_new && !g->registered && meet(g, deadline, why) < 0)
 			return -1;
+		if (rc == BUS_EVENT && g->state == NODE_RUNNING && !g->registered && meet(g, deadline ? deadline + 1000 : 0, why) < 0)
+			return -1;
+		if (rc == BUS_EVENT && check_lock(g, deadline, why) < 0)
+			return -1;
+		tell_locked(g);
 		if (rc == BUS_FDS && fds[0].revents)
 			return why_set(why, R_TAILSCALED_DIED, "tailscaled ended while joining");
 		if (rc == BUS_FDS && fds[1].revents && take_answer(g, why) < 0)
@@ -314,7 +351,7 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 				return -1;
 		} else if (rc < 0 && why->reason != R_DEADLINE)
 			return -1;
-		if (clock_passed(deadline))
+		if (!is_joined(g) && clock_passed(deadline))
 			return give_up(g, why);
 		if (!settled && clock_ms() >= g->next_ask)
 			ask_start(&g->ask, g->j->prefs.control);
@@ -345,8 +382,6 @@ int join_run(const struct join *j, struct node_status *st, long long deadline, s
 		rc = listen_on(&g, deadline, why);
 	ask_stop(&g.ask);
 	bus_close(g.bus);
-	if (!rc && !g.registered)
-		rc = meet(&g, deadline ? deadline + 1000 : 0, why);
 	st->state = rc < 0 ? st->state : NODE_RUNNING;
 	return rc;
 }

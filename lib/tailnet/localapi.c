@@ -302,6 +302,9 @@ int localapi_derp_ports(const struct localapi *api, int *ports, int max, long lo
 
 /* ---- status ---- */
 
+#define LOCKED_OUT "this node is locked out"	/* health/healthmsg */
+#define SIGN "tailscale lock sign "
+
 static int undot(char *name)
 {
 	size_t n = strlen(name);
@@ -361,7 +364,7 @@ static long long moment(const struct json *j, int obj, const char *key)
 
 static void fill_status(const struct json *j, struct node_status *s)
 {
-	char word[32];
+	char word[32], node_key[96];
 	int self = json_get(j, 0, "Self"), net = json_get(j, 0, "CurrentTailnet"), caps = json_get(j, self, "CapMap");
 	text(j, 0, "BackendState", word, sizeof word);
 	s->state = node_state_of(word);
@@ -384,6 +387,10 @@ static void fill_status(const struct json *j, struct node_status *s)
 	join(j, json_get(j, self, "Tags"), ",", s->tags, sizeof s->tags);
 	s->key_expiry = moment(j, self, "KeyExpiry");
 	join(j, json_get(j, 0, "Health"), "; ", s->health, sizeof s->health);
+	s->locked_out = strstr(s->health, LOCKED_OUT) != NULL;
+	text(j, self, "PublicKey", node_key, sizeof node_key);
+	if (s->locked_out)
+		str_fmt(s->sign, sizeof s->sign, SIGN "%s", node_key);
 }
 
 int localapi_read_status(const char *p, size_t len, struct node_status *s, struct why *why)
@@ -397,6 +404,37 @@ int localapi_read_status(const char *p, size_t len, struct node_status *s, struc
 	return 0;
 }
 
+static void read_text(struct slice s, char *dst, size_t size)
+{
+	struct json j;
+	struct why ignored;
+	*dst = 0;
+	if (!s.p || json_parse(&j, s.p, s.len, &ignored) < 0)
+		return;
+	/* too long for us is cut rather than lost */
+	char *whole = json_dup(&j, 0, NULL);
+	if (whole)
+		str_copy(dst, size, whole);
+	free(whole);
+	json_free(&j);
+}
+
+/* One more key in the command lets the signature live on when the node key is renewed: {"PublicKey":"nlpub:..."}. */
+static void add_rotation(const struct localapi *api, struct node_status *s, long long deadline)
+{
+	struct buf b = {0};
+	struct why ignored;
+	struct json_want want = {.key = "PublicKey"};
+	char key[96];
+	if (localapi_get(api, "tka/status", &b, deadline, &ignored) == 0 && json_top(buf_cstr(&b), b.len, &want, 1) == 0) {
+		read_text(want.value, key, sizeof key);
+		size_t n = strlen(s->sign);
+		if (str_starts(key, "nlpub:") && n + strlen(key) < sizeof s->sign)
+			str_fmt(s->sign + n, sizeof s->sign - n, " tlpub:%s", key + 6);
+	}
+	buf_free(&b);
+}
+
 int localapi_status(const struct localapi *api, struct node_status *s, long long deadline, struct why *why)
 {
 	struct buf b = {0};
@@ -404,6 +442,8 @@ int localapi_status(const struct localapi *api, struct node_status *s, long long
 	if (!rc)
 		rc = localapi_read_status(buf_cstr(&b), b.len, s, why);
 	buf_free(&b);
+	if (!rc && s->locked_out)
+		add_rotation(api, s, deadline);
 	return rc;
 }
 
@@ -430,6 +470,15 @@ void localapi_status_many(const struct localapi *const *api, struct node_status 
 	free(whys);
 }
 
+static void set_name(struct peer *peer, const char *suffix)
+{
+	undot(peer->dns_name);
+	str_copy(peer->name, sizeof peer->name, peer->dns_name);
+	size_t n = strlen(peer->dns_name), m = strlen(suffix);
+	if (m && n > m + 1 && str_ends(peer->dns_name, suffix) && peer->dns_name[n - m - 1] == '.')
+		peer->name[n - m - 1] = 0;
+}
+
 int localapi_read_peer(const char *p, size_t len, const char *suffix, struct peer *peer, struct why *why)
 {
 	struct json j;
@@ -439,11 +488,7 @@ int localapi_read_peer(const char *p, size_t len, const char *suffix, struct pee
 	text(&j, 0, "ID", peer->id, sizeof peer->id);
 	text(&j, 0, "HostName", peer->hostname, sizeof peer->hostname);
 	text(&j, 0, "DNSName", peer->dns_name, sizeof peer->dns_name);
-	undot(peer->dns_name);
-	str_copy(peer->name, sizeof peer->name, peer->dns_name);
-	size_t n = strlen(peer->dns_name), m = strlen(suffix);
-	if (m && n > m + 1 && str_ends(peer->dns_name, suffix) && peer->dns_name[n - m - 1] == '.')
-		peer->name[n - m - 1] = 0;
+	set_name(peer, suffix);
 	addresses(&j, json_get(&j, 0, "TailscaleIPs"), peer->ip4, peer->ip6);
 	text(&j, 0, "OS", peer->os, sizeof peer->os);
 	text(&j, 0, "Relay", peer->relay, sizeof peer->relay);
@@ -593,6 +638,31 @@ int localapi_peers(const struct localapi *api, struct node_status *st, int (*fn)
 	return rc;
 }
 
+int localapi_unsigned(const struct localapi *api, const char *suffix, int (*fn)(const struct peer *, const char *, void *), void *ctx,
+	long long deadline, struct why *why)
+{
+	struct buf b = {0};
+	struct json j;
+	struct json_want want = {.key = "FilteredPeers"};
+	int rc = localapi_get(api, "tka/status", &b, deadline, why), done = 0;
+	if (!rc && json_top(buf_cstr(&b), b.len, &want, 1) == 0 && want.value.p
+		&& (rc = json_parse(&j, want.value.p, want.value.len, why)) == 0) {
+		for (struct json_iter i = json_each(&j, 0); !done && json_next(&i); ) {
+			struct peer peer = {0};
+			char key[96], sign[128];
+			text(&j, i.value, "Name", peer.dns_name, sizeof peer.dns_name);
+			set_name(&peer, suffix);
+			addresses(&j, json_get(&j, i.value, "TailscaleIPs"), peer.ip4, peer.ip6);
+			text(&j, i.value, "NodeKey", key, sizeof key);
+			str_fmt(sign, sizeof sign, SIGN "%s", key);
+			done = fn(&peer, sign, ctx);
+		}
+		json_free(&j);
+	}
+	buf_free(&b);
+	return rc;
+}
+
 /* ---- dial ---- */
 
 int localapi_dial(const struct localapi *api, const char *host, int port, struct dial_answer *early, int *half_close,
@@ -655,6 +725,11 @@ static void read_warning(const struct json *j, struct json_iter *w, struct bus_e
 		text(j, json_get(j, w->value, "Args"), "error", e->login_error, sizeof e->login_error);
 		return;
 	}
+	if (json_str_eq(j, w->key, "tailnet-lock")) {
+		text(j, w->value, "Text", line, sizeof line);
+		e->locked_out |= strstr(line, LOCKED_OUT) != NULL;
+		return;
+	}
 	if (!truth(j, w->value, "ImpactsConnectivity"))
 		return;
 	text(j, w->value, "Text", line, sizeof line);
@@ -672,20 +747,6 @@ static void read_health(struct slice s, struct bus_event *e)
 	e->has_health = 1;
 	for (struct json_iter w = json_each(&j, json_get(&j, 0, "Warnings")); json_next(&w); )
 		read_warning(&j, &w, e);
-	json_free(&j);
-}
-
-static void read_text(struct slice s, char *dst, size_t size)
-{
-	struct json j;
-	struct why ignored;
-	if (!s.p || json_parse(&j, s.p, s.len, &ignored) < 0)
-		return;
-	/* too long for us is cut rather than lost */
-	char *whole = json_dup(&j, 0, NULL);
-	if (whole)
-		str_copy(dst, size, whole);
-	free(whole);
 	json_free(&j);
 }
 

@@ -33,6 +33,8 @@ struct node_status {
 	int magicdns;
 	int can_https;			/* capability and certificate domain both there */
 	int can_ssh;
+	int locked_out;			/* tailnet lock is on, and nobody has signed this node's key */
+	char sign[176];			/* then: the command that signs it, for a signing node; else "" */
 	char tags[512];			/* joined by ',' */
 	long long key_expiry;		/* seconds since 1970; 0: never */
 	char health[1024];		/* texts joined by "; " */
@@ -66,6 +68,11 @@ void localapi_status_many(const struct localapi *const *, struct node_status *co
 	int *answered, int n, long long deadline);
 int localapi_read_status(const char *json, size_t len, struct node_status *, struct why *);	/* the same from text: a fuzz target */
 int localapi_read_peer(const char *json, size_t len, const char *suffix, struct peer *, struct why *);
+
+/* Nodes of the tailnet that tailscaled hides, since tailnet lock is on and their keys are not signed. Their names, addresses
+ * and, in sign, the command that signs them. 0, also when there is no lock; -1. */
+int localapi_unsigned(const struct localapi *, const char *suffix, int (*fn)(const struct peer *, const char *sign, void *), void *ctx,
+	long long deadline, struct why *);
 
 /* Preferences that moorbox sets. All of them are sent at start: the call replaces every preference. */
 struct prefs {
@@ -115,6 +122,7 @@ struct bus_event {
 	int has_health;
 	char login_error[512];		/* why the last login failed, DNS and TLS errors too */
 	char health[512];		/* other warnings that impair connecting, joined by "; " */
+	int locked_out;			/* with has_health: as in node_status */
 };
 struct pollfd;
 int  bus_open(struct bus **, const struct localapi *, long long deadline, struct why *);

@@ -215,7 +215,10 @@ int node_running(const char *name, const struct node_status *st, struct why *why
 	str_fmt(up, sizeof up, is_ws ? "ws-up %s" : "sudo tailscale up", is_ws ? name : "");
 	switch (st->state) {
 	case NODE_RUNNING:
-		return 0;
+		if (!st->locked_out)
+			return 0;
+		why_set(why, R_LOCK_UNSIGNED, "tailnet lock is on, and nobody has signed the key of this node%s%s", *st->hostname ? " " : "", st->hostname);
+		return why_hint(why, "on a signing node: %s", st->sign);
 	case NODE_NEEDS_LOGIN:
 		return needs_login(st, up, why);
 	case NODE_NEEDS_APPROVAL:

@@ -24,7 +24,7 @@ struct node {
 int  node_find(struct node *, const char *name, const char *socket, struct why *);
 void node_close(struct node *);
 
-/* 0 when it is Running; else why not: [login], [approval], [not-up], [no-path]. name may be NULL. */
+/* 0 when it is Running; else why not: [login], [approval], [lock-unsigned], [not-up], [no-path]. name may be NULL. */
 int node_running(const char *name, const struct node_status *, struct why *);
 
 #endif

@@ -185,7 +185,7 @@ static int begin(struct asking *a)
 		return a->failed || (a->search.found && !a->search.host.is_routed);
 	a->begun = 1;
 	a->failed = peers_begin(&a->search, a->name, st->suffix, &a->why) < 0;
-	if (!a->failed && st->state != NODE_RUNNING && st->state != NODE_STARTING)
+	if (!a->failed && ((st->state != NODE_RUNNING && st->state != NODE_STARTING) || st->locked_out))
 		a->failed = node_running(NULL, st, &a->why) < 0;
 	if (a->failed)
 		return 1;
@@ -219,6 +219,27 @@ static int takes_routes(const struct localapi *api, const struct host *h, const 
 	return why_hint(why, "bring the workspace up with --accept-routes");
 }
 
+struct hiding { struct peers_search search; struct why *why; };
+
+static int look_hidden(const struct peer *p, const char *sign, void *ctx)
+{
+	struct hiding *h = ctx;
+	if (!peers_look(&h->search, p, 0))
+		return 0;
+	why_set(h->why, R_LOCK_UNSIGNED, "%s: tailnet lock is on, and nobody has signed that node's key", h->search.name);
+	why_hint(h->why, "on a signing node: %s", sign);
+	return 1;
+}
+
+/* Not in the netmap: perhaps because tailnet lock hides it. */
+static void look_unsigned(const struct localapi *api, const char *name, const char *suffix, long long deadline, struct why *why)
+{
+	struct hiding h = {.why = why};
+	struct why ignored;
+	if (peers_begin(&h.search, name, suffix, &ignored) == 0)
+		localapi_unsigned(api, suffix, look_hidden, &h, deadline, &ignored);
+}
+
 int peers_find(const struct localapi *api, const char *name, struct host *host, struct node_status *st,
 	long long deadline, struct why *why)
 {
@@ -230,6 +251,8 @@ int peers_find(const struct localapi *api, const char *name, struct host *host, 
 	begin(&a);		/* a tailnet without peers */
 	if (a.failed || peers_end(&a.search, &a.why) < 0) {
 		*why = a.why;
+		if (why->reason == R_UNKNOWN_NAME)
+			look_unsigned(api, name, st->suffix, deadline, why);
 		return -1;
 	}
 	*host = a.search.host;

@@ -10,6 +10,7 @@
  *	[filtered]      the node answers a disco ping, but not on this port: policy, shields, or not among -i
  *	[peer-offline]  not even a ping is answered, and control says that it is offline
  *	[no-path]       not even a ping is answered, though control says that it is online
+ *	[lock-unsigned] tailnet lock hides it, or locks this node out
  *	[approval] [login] [not-up]  this node itself is not ready
  */
 #ifndef REACH_H

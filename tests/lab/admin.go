@@ -133,6 +133,7 @@ func init() {
 		{"ssh", "on|off", "the ssh cap, and a policy that accepts all", (*lab).verbSwitch},
 		{"deny", "PORT...", "nobody reaches these ports any more", (*lab).verbDeny},
 		{"allow", "[PORT...]", "everybody reaches them again; without PORT: all", (*lab).verbDeny},
+		{"lock", "on [SIGNER...] | off | sign NODE | unsign NODE | wrap KEY | show", "tailnet lock", (*lab).verbLock},
 		{"fault", "PATH KIND [TIMES] [--wait SEC] | none [PATH]", "misbehave", (*lab).verbFault},
 		{"cut", "[derp]", "end every connection to control, or to the relay", (*lab).verbCut},
 		{"clock", "SEC", "put control's clock ahead (back: negative)", (*lab).verbClock},
@@ -166,7 +167,7 @@ func (l *lab) obey(words []string) (string, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if words[0] != "key" {
+	if words[0] != "key" && words[0] != "lock" {
 		log.Printf("ctl: %s", strings.Join(words, " "))
 	}
 	out, err := verbs[i].run(l, words)

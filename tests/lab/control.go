@@ -56,6 +56,7 @@ func (l *lab) inside() http.Handler {
 		}
 		return l.watched(mux)
 	}
+	l.handleLock(mux)
 	mux.HandleFunc("POST /machine/set-dns", l.serveSetDNS)
 	mux.HandleFunc("POST /machine/id-token", l.serveIDToken)
 	mux.HandleFunc("POST /machine/feature/query", l.serveFeature)

@@ -198,6 +198,7 @@ func (l *lab) tailnet() *tailcfg.MapResponse {
 		PacketFilters:   map[string][]tailcfg.FilterRule{"*": nil, "base": l.filter()},
 		SSHPolicy:       &tailcfg.SSHPolicy{},
 		UserProfiles:    []tailcfg.UserProfile{profile(userID), profile(taggedID)},
+		TKAInfo:         l.lock.info(),
 	}
 	if l.ssh {
 		m.SSHPolicy.Rules = []*tailcfg.SSHRule{{
@@ -250,6 +251,7 @@ func (l *lab) tailNode(n *node, self bool) *tailcfg.Node {
 		Tags:              n.Tags,
 		Online:            &online,
 		MachineAuthorized: n.Authorized,
+		KeySignature:      n.Signature,
 	}
 	if n.DERP != 0 {
 		t.LegacyDERPString = "127.3.3.40:" + strconv.Itoa(n.DERP) // all that 1.64 reads
@@ -273,6 +275,9 @@ func (l *lab) caps() tailcfg.NodeCapMap {
 	}
 	if l.ssh {
 		c[tailcfg.CapabilitySSH] = nil
+	}
+	if l.lock.on() { // without it a node does not look at TKAInfo
+		c[tailcfg.CapabilityTailnetLock] = nil
 	}
 	return c
 }
@@ -343,6 +348,9 @@ func (s *session) difference(full *tailcfg.MapResponse) *tailcfg.MapResponse {
 	}
 	if differs("ssh", full.SSHPolicy) {
 		m.SSHPolicy = full.SSHPolicy
+	}
+	if differs("lock", full.TKAInfo) {
+		m.TKAInfo = full.TKAInfo
 	}
 	if differs("users", full.UserProfiles) {
 		m.UserProfiles = full.UserProfiles

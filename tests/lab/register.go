@@ -82,6 +82,10 @@ func (l *lab) register(q *tailcfg.RegisterRequest, machine key.MachinePublic, do
 		return refuse(q, err)
 	}
 	n := l.device(q, machine)
+	if l.rotates(n, q) {
+		a.NodeKeySignature = n.Signature
+		return
+	}
 	fresh := n == nil
 	if fresh {
 		n = l.newNode()
@@ -89,7 +93,10 @@ func (l *lab) register(q *tailcfg.RegisterRequest, machine key.MachinePublic, do
 	if k != nil && !k.Reusable {
 		k.Used = true
 	}
-	n.Key, n.Machine, n.Cap = q.NodeKey, machine, q.Version
+	if n.Key != q.NodeKey || len(q.NodeKeySignature) > 0 {
+		n.Signature = l.signature(q)
+	}
+	n.Key, n.Machine, n.Cap, n.LockKey = q.NodeKey, machine, q.Version, q.NLKey
 	if fresh || n.Hostinfo.Hostname != q.Hostinfo.Hostname {
 		l.rename(n, q.Hostinfo.Hostname)
 	}

@@ -18,6 +18,7 @@ import (
 	"moorbox/tests/lab/relay"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
+	"tailscale.com/types/tkatype"
 	"tailscale.com/util/dnsname"
 )
 
@@ -71,6 +72,7 @@ type lab struct {
 	https    bool
 	ssh      bool
 	denied   []uint16
+	lock     lock
 	skew     time.Duration
 	policy   policy
 	txt      map[string]string // names that nodes had set, by set-dns
@@ -101,6 +103,8 @@ type node struct {
 	LastSeen   time.Time
 	Hidden     bool
 	Routes     []netip.Prefix // enabled ones
+	LockKey    key.NLPublic
+	Signature  tkatype.MarshaledSignature // of Key, by a key that tailnet lock trusts
 
 	streams int
 	removal *time.Timer
@@ -186,6 +190,7 @@ type tables struct {
 	HTTPS    bool
 	SSH      bool
 	Denied   []uint16
+	Lock     lock
 }
 
 func (l *lab) keepIdentity() error { return writeJSON(keepFile, l.keep) }
@@ -193,7 +198,7 @@ func (l *lab) keepIdentity() error { return writeJSON(keepFile, l.keep) }
 func (l *lab) save() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	writeJSON(tablesFile, tables{l.lastNode, l.lastKey, l.nodes, l.keys, l.creds, l.policy.owners, l.approval, l.https, l.ssh, l.denied})
+	writeJSON(tablesFile, tables{l.lastNode, l.lastKey, l.nodes, l.keys, l.creds, l.policy.owners, l.approval, l.https, l.ssh, l.denied, l.lock})
 }
 
 func (l *lab) load() error {
@@ -206,7 +211,7 @@ func (l *lab) load() error {
 	}
 	os.Remove(tablesFile)
 	l.lastNode, l.lastKey, l.nodes, l.keys, l.creds = t.LastNode, t.LastKey, t.Nodes, t.Keys, t.Creds
-	l.approval, l.https, l.ssh, l.denied = t.Approval, t.HTTPS, t.SSH, t.Denied
+	l.approval, l.https, l.ssh, l.denied, l.lock = t.Approval, t.HTTPS, t.SSH, t.Denied, t.Lock
 	l.policy.set(t.Owners)
 	for _, n := range l.nodes {
 		l.armRemoval(n, comeBack)
