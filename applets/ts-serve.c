@@ -598,8 +598,8 @@ static int publish(struct pub *u, struct why *why)
 static int is_local_then(enum reason r)
 {
 	switch (r) {
-	case R_NO_NODE: case R_NOT_UP: case R_LOGIN: case R_APPROVAL: case R_LOCK_UNSIGNED: case R_NO_PATH: case R_API_DENIED: case R_INBOUND_CLOSED:
-	case R_HTTPS_OFF: case R_NO_CERT: case R_RATE_LIMITED: case R_CERT_UNTRUSTED: case R_CLOCK: case R_UNKNOWN_NAME:
+	case R_NO_NODE: case R_NOT_UP: case R_LOGIN: case R_APPROVAL: case R_LOCK_UNSIGNED: case R_NO_PATH: case R_API_DENIED:
+	case R_INBOUND_CLOSED: case R_HTTPS_OFF: case R_NO_CERT: case R_RATE_LIMITED: case R_CERT_UNTRUSTED: case R_CLOCK: case R_UNKNOWN_NAME:
 	case R_TAILSCALED_HUNG: case R_LOST: case R_DEADLINE: case R_SOCKET_DENIED:
 		return 1;
 	default:

@@ -53,7 +53,8 @@ static void print(const char *host, const char *port, const char *state, long lo
 static int may_come(const struct why *why)
 {
 	return why->reason == R_NOT_UP || why->reason == R_NO_NODE || why->reason == R_NO_WORKSPACE || why->reason == R_APPROVAL
-		|| why->reason == R_LOCK_UNSIGNED || why->reason == R_LOGIN || why->reason == R_NO_PATH || why->reason == R_LOST || why->reason == R_TAILSCALED_HUNG;
+		|| why->reason == R_LOCK_UNSIGNED || why->reason == R_LOGIN || why->reason == R_NO_PATH || why->reason == R_LOST
+		|| why->reason == R_TAILSCALED_HUNG;
 }
 
 static int wait_running(struct node *node, const char *name, long long deadline, struct why *why)

@@ -217,7 +217,8 @@ int node_running(const char *name, const struct node_status *st, struct why *why
 	case NODE_RUNNING:
 		if (!st->locked_out)
 			return 0;
-		why_set(why, R_LOCK_UNSIGNED, "tailnet lock is on, and nobody has signed the key of this node%s%s", *st->hostname ? " " : "", st->hostname);
+		why_set(why, R_LOCK_UNSIGNED, "tailnet lock is on, and nobody has signed the key of this node%s%s",
+			*st->hostname ? " " : "", st->hostname);
 		return why_hint(why, "on a signing node: %s", st->sign);
 	case NODE_NEEDS_LOGIN:
 		return needs_login(st, up, why);

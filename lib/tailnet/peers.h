@@ -17,8 +17,8 @@ struct host {
 };
 
 /* One call to tailscaled. st is filled in whenever it answered. Not Running (nor Starting): see node_running.
- * Nobody of that name: [unknown-name], near names in the hint; or [lock-unsigned], when tailnet lock hides it. A subnet route that this node does not accept:
- * [no-path], with host filled in. */
+ * Nobody of that name: [unknown-name], near names in the hint; or [lock-unsigned], when tailnet lock hides it. A subnet
+ * route that this node does not accept: [no-path], with host filled in. */
 int peers_find(const struct localapi *, const char *name, struct host *, struct node_status *,
 	long long deadline, struct why *);
 
