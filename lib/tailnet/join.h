@@ -24,8 +24,8 @@ struct join {
 enum { JOIN_LONGER_MS = 200 };	/* no progress for so long: ask the control server ourselves */
 
 /* *st: what the caller has just been told. 0: Running, and *st is of that moment or of registered's. -1: the reason. [approval], [login],
- * [lock-unsigned]: the daemon waits and may stay; after any other it is useless. A refusal by the control server is final at once; what may pass is
- * tried until the deadline and then named. */
+ * [lock-unsigned]: the daemon waits and may stay; after any other it is useless. A refusal by the control server is final at once;
+ * what may pass is tried until the deadline and then named. */
 int join_run(const struct join *, struct node_status *st, long long deadline, struct why *);
 
 /* What our own request to CONTROL/key says, by the same proxy and CA as tailscaled's: 0 fine; -1 [control-dns], [control-refused],
