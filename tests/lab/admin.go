@@ -134,6 +134,7 @@ func init() {
 		{"deny", "PORT...", "nobody reaches these ports any more", (*lab).verbDeny},
 		{"allow", "[PORT...]", "everybody reaches them again; without PORT: all", (*lab).verbDeny},
 		{"lock", "on [SIGNER...] | off | sign NODE | unsign NODE | wrap KEY | show", "tailnet lock", (*lab).verbLock},
+		{"dns", "route SUFFIX [ADDR...] | record NAME IP | search [DOMAIN...] | server | zone NAME IP | asked | clear", "DNS settings", (*lab).verbDNS},
 		{"fault", "PATH KIND [TIMES] [--wait SEC] | none [PATH]", "misbehave", (*lab).verbFault},
 		{"cut", "[derp]", "end every connection to control, or to the relay", (*lab).verbCut},
 		{"clock", "SEC", "put control's clock ahead (back: negative)", (*lab).verbClock},

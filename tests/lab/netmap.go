@@ -194,7 +194,7 @@ func (l *lab) tailnet() *tailcfg.MapResponse {
 		DERPMap:         l.derpMap(),
 		Domain:          l.opt.Suffix,
 		CollectServices: "false",
-		DNSConfig:       &tailcfg.DNSConfig{Proxied: true, Domains: []string{l.opt.Suffix}},
+		DNSConfig:       l.dnsConfig(),
 		PacketFilters:   map[string][]tailcfg.FilterRule{"*": nil, "base": l.filter()},
 		SSHPolicy:       &tailcfg.SSHPolicy{},
 		UserProfiles:    []tailcfg.UserProfile{profile(userID), profile(taggedID)},

@@ -73,6 +73,7 @@ type lab struct {
 	ssh      bool
 	denied   []uint16
 	lock     lock
+	dns      dns
 	skew     time.Duration
 	policy   policy
 	txt      map[string]string // names that nodes had set, by set-dns
