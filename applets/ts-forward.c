@@ -23,8 +23,9 @@
  * is printed for each: address, port, host, port there (of a unix socket: its path and an empty field).
  *
  * The connections go through tailscaled's own socket: no root, no TUN, no SOCKS port that others could use. HOST is
- * a short or whole name, an address of a node, or an address behind a subnet router. Only the tailnet is asked for it, and
- * asked again when that changes; a slip never reaches the system's DNS. For stdin and stdout instead of a port there is
+ * a short or whole name, an address of a node, an address behind a subnet router, or a name that the tailnet's DNS settings
+ * give (split DNS, extra records, search domains; tailscaled 1.98 or newer). Only the tailnet is asked for it, and asked
+ * again when that changes; a slip never reaches the system's DNS. For stdin and stdout instead of a port there is
  * ts-nc. To listen for others of the network, BIND has to be an address of this machine, written out.
  *
  * tailscaled can not close a connection one way only. When the client has ended its side, the connection stays open until
@@ -227,7 +228,7 @@ static void check_node(const struct node *node, long long deadline)
 	struct why why = {0};
 	if (localapi_status(&node->api, &status, deadline, &why) < 0)
 		die_why(&why);
-	if (status.state != NODE_RUNNING && status.state != NODE_STARTING && node_running(node->name, &status, &why) < 0)
+	if ((status.state != NODE_STARTING || status.locked_out) && node_running(node->name, &status, &why) < 0)
 		die_why(&why);
 }
 

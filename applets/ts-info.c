@@ -29,7 +29,8 @@
  *   health    what tailscaled complains of
  *
  * With -a, or for each HOST: one record a node. A HOST is a short or whole name, an address of a node, or one
- * behind a subnet router, which is then shown. Only the tailnet is asked, never DNS. The columns:
+ * behind a subnet router, which is then shown, or a name that the tailnet's DNS settings give. Only the tailnet
+ * is asked, never the system's DNS. The columns:
  *
  *   name      short name; of a node shared in from another tailnet the whole name
  *   ip        IPv4 address

@@ -10,9 +10,10 @@
  * -w, --workspace WORKSPACE  through which node: a workspace, or @system (the system's own tailscaled)
  *     --socket PATH     through which node: the tailscaled behind this socket
  *
- * HOST is a short or whole name, an address of a node, or an address behind a subnet router. Only the tailnet
- * is asked for it: a name that it does not have is refused, and never reaches the system's DNS. [V6]:PORT in
- * brackets.
+ * HOST is a short or whole name, an address of a node, an address behind a subnet router, or a name that the
+ * tailnet's DNS settings give (split DNS, extra records, search domains; tailscaled 1.98 or newer). Only the
+ * tailnet is asked for it: a name that it does not have is refused, and never reaches the system's DNS.
+ * [V6]:PORT in brackets.
  *
  * The connection goes through tailscaled's socket: no root, no TUN, no proxy port that others could use.
  * tailscaled cannot close it one way only. After stdin has ended, ts-nc therefore goes on printing until the

@@ -10,7 +10,7 @@
  *
  * NAME is a workspace, or @system; without it $MOORBOX_WORKSPACE, else the only one there is. It has to be Running. Then each HOST:PORT:
  * it answers when a TCP connection through the tailnet to the real port succeeds, not when the node is merely listed. HOST is a
- * name or an address of the tailnet; DNS is never asked. All share the deadline.
+ * name or an address of the tailnet, or one that its DNS settings give; the system's DNS is never asked. All share the deadline.
  *
  * Prints a record for each target once it answers: host, port, "answers", milliseconds waited; for the one that does not: the
  * reason word in the third column. Without HOST:PORT: the workspace's name, an empty field, "up", milliseconds.

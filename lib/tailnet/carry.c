@@ -3,7 +3,9 @@
 #include "clock.h"
 #include "json.h"
 #include "peers.h"
+#include "resolve.h"
 #include "str.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,15 +24,19 @@ enum {
 	ANEW_MS = 2000, ANEW_TIMES = 2,
 	RESTART_MS = 10000,		/* for a tailscaled that went away to come back */
 	AGAIN_MS = 200,
-	LOOK_MS = 10000,
+	LOOK_MS = 10000, SETTINGS_MS = 2000,
 	TICK_MS = 50,
 	HEAD_MAX = 8192, PREFS_MAX = 1 << 20,
 	HOSTS_MAX = 256,
+	NAMES_MS = 10000,		/* so long a name of the DNS settings keeps its address, and they are not read again */
 	READS = 8,			/* of a look, before the others have their turn */
 };
 
 struct target {
 	char name[256], dial[48], shown[256];
+	char address[48];		/* what the DNS settings give for it, or "" */
+	long long resolved;
+	struct resolving *resolving;
 	int known, is_self, online, is_routed, users;
 	long long looked;
 	struct why why;			/* when it is not known */
@@ -56,10 +62,19 @@ struct carry_dial {
 };
 
 /* One request to tailscaled, HTTP/1.0: its answer ends with the connection. */
-struct look {
-	int fd, in_body, is_prefs, routed;
+struct ask {
+	struct carry *c;
+	int fd, in_body;
 	struct relay_watch watch;
-	struct buf head, prefs;
+	struct buf head;
+	int (*feed)(struct ask *, const char *, size_t, struct why *);
+	void (*over)(struct ask *, const struct why *);	/* NULL: all of it was fed */
+};
+
+struct look {
+	struct ask ask;			/* first */
+	int is_prefs, routed;
+	struct buf prefs;
 	struct peer_scan *scan;
 	struct node_status st;
 	struct target **to;
@@ -69,11 +84,24 @@ struct look {
 	struct why why;
 };
 
+/* A name of the DNS settings, on its way to an address; without a target: the settings themselves. */
+struct resolving {
+	struct ask ask;			/* first */
+	struct target *to;
+	struct resolve plan;
+	int at;				/* twice the index into plan.ask, one more for IPv6 */
+	struct buf body;
+	struct resolving *next;
+};
+
 struct carry {
 	struct relay *relay;
 	struct node node;
 	char name[WS_LABEL], socket[600];
 	char suffix[256];
+	struct buf dns;			/* the DNS settings */
+	long long dns_at;
+	struct resolving *resolving;
 	struct target *targets;
 	int ntargets;
 	struct carry_dial *dials;
@@ -368,6 +396,8 @@ static void keep_short(struct carry_dial *d)
 static void after_look(struct carry_dial *d, const struct why *why)
 {
 	struct target *to = d->to;
+	if (!why && to->resolving)
+		return;
 	if (d->step == OVER || (why && d->step != WAIT_LOOK && !d->ready))
 		return;
 	if (why && d->ready) {
@@ -407,6 +437,8 @@ static void too_late(struct carry_dial *d)
 	const char *name = d->to->name;
 	if (d->step == AGAIN)
 		why = d->why;
+	else if (d->to->resolving)
+		why_set(&why, R_NO_RESOLVER, "%s:%d: no name server of the tailnet's DNS settings answers", name, d->port);
 	else if (d->step == WAIT_LOOK)
 		why_set(&why, R_TAILSCALED_HUNG, "%s:%d: tailscaled does not answer", name, d->port);
 	else if (d->to->known && !d->to->online && !d->to->is_self)
@@ -482,17 +514,235 @@ static void each_tick(void *ctx, unsigned events)
 	}
 }
 
+/* ---- asking it ---- */
+
+static void ask_end(struct ask *a)
+{
+	relay_watch(a->c->relay, &a->watch, 0);
+	if (a->fd >= 0)
+		close(a->fd);
+	a->fd = -1;
+	buf_free(&a->head);
+}
+
+static int ask_feed(struct ask *a, const char *p, size_t len, struct why *why)
+{
+	if (!a->in_body) {
+		if (buf_add(&a->head, p, len) < 0)
+			return why_set(why, R_API_ERROR, "what answers is not tailscaled");
+		const char *end = memmem(a->head.p, a->head.len, "\r\n\r\n", 4);
+		if (!end)
+			return 0;
+		if (a->head.len < 13 || memcmp(a->head.p, "HTTP/1.", 7) || memcmp(a->head.p + 8, " 200", 4)) {
+			int denied = a->head.len > 13 && !memcmp(a->head.p + 8, " 403", 4);
+			return why_set(why, denied ? R_API_DENIED : R_API_ERROR, "tailscaled %s", denied ? "refuses" : "answers with an error");
+		}
+		a->in_body = 1;
+		size_t head = (size_t)(end + 4 - a->head.p);
+		len = a->head.len - head;
+		p = a->head.p + head;
+	}
+	return len ? a->feed(a, p, len, why) : 0;
+}
+
+static void ask_event(void *ctx, unsigned events)
+{
+	static char text[16384];
+	struct ask *a = ctx;
+	struct why why = {0};
+	(void)events;
+	for (int i = 0; i < READS; i++) {
+		ssize_t n = recv(a->fd, text, sizeof text, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0 || (!n && !a->in_body)) {
+			why_set(&why, R_LOST, "tailscaled ended the connection");
+			a->over(a, &why);
+			return;
+		}
+		if (!n) {
+			a->over(a, NULL);
+			return;
+		}
+		if (ask_feed(a, text, (size_t)n, &why)) {
+			a->over(a, &why);
+			return;
+		}
+	}
+}
+
+/* what: behind /localapi/v0/. over is called in a later turn, unless it ends here with -1. */
+static int ask_start(struct ask *a, const char *what, struct why *why)
+{
+	char head[500];
+	ask_end(a);
+	a->head = (struct buf){ .max = HEAD_MAX + sizeof(char[16384]) };
+	a->in_body = 0;
+	a->fd = reach_daemon(a->c, why);
+	if (a->fd < 0)
+		return -1;
+	int n = str_fmt(head, sizeof head, "GET /localapi/v0/%s HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n", what);
+	if (send(a->fd, head, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+		return why_set(why, R_LOST, "tailscaled went away");
+	a->watch = (struct relay_watch){ .fd = a->fd, .ready = ask_event, .ctx = a };
+	if (relay_watch(a->c->relay, &a->watch, EPOLLIN))
+		return why_errno(why, "epoll:");
+	return 0;
+}
+
+/* ---- names of the tailnet's DNS settings ---- */
+
+static void resolving_free(struct resolving *r)
+{
+	struct resolving **at = &r->ask.c->resolving;
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	if (r->to) {
+		r->to->resolving = NULL;
+		r->to->users--;
+	}
+	ask_end(&r->ask);
+	buf_free(&r->body);
+	free(r);
+}
+
+/* Without an address: why. */
+static void resolved(struct resolving *r, const char *ip, const struct why *why)
+{
+	struct carry *c = r->ask.c;
+	struct target *to = r->to;
+	struct carry_dial *next;
+	resolving_free(r);
+	if (ip) {
+		str_copy(to->address, sizeof to->address, ip);
+		to->resolved = clock_ms();
+		look_start(c);
+		return;
+	}
+	to->why = *why;
+	to->looked = clock_ms();
+	for (struct carry_dial *d = c->dials; d; d = next) {
+		next = d->next;
+		if (d->to == to)
+			after_look(d, NULL);
+	}
+}
+
+static void resolve_on(struct resolving *r)
+{
+	struct why why = {0};
+	char what[400];
+	if (r->at >= 2 * r->plan.n) {
+		why_set(&why, R_UNKNOWN_NAME, "%s: no node has that name, nor does a name server of the tailnet's DNS settings know it", r->to->name);
+		resolved(r, NULL, &why);
+		return;
+	}
+	resolve_request(r->plan.ask[r->at / 2], r->at % 2, what);
+	r->at++;
+	buf_clear(&r->body);
+	if (ask_start(&r->ask, what, &why) < 0)
+		resolved(r, NULL, &why);
+}
+
+/* Its first step; nobody is walking through the dials. */
+static void resolve_begin(struct resolving *r)
+{
+	char ip[48];
+	if (*r->plan.ip) {
+		str_copy(ip, sizeof ip, r->plan.ip);
+		resolved(r, ip, NULL);
+	} else
+		resolve_on(r);
+}
+
+static void resolving_over(struct ask *a, const struct why *why)
+{
+	struct resolving *r = (struct resolving *)a;
+	struct why no_answer = {0};
+	char ip[48];
+	if (!r->to) {			/* an older tailscaled has none */
+		if (!why) {
+			buf_free(&a->c->dns);
+			a->c->dns = r->body;
+			r->body = (struct buf){0};
+		}
+		resolving_free(r);
+		return;
+	}
+	int rc = why ? -1 : resolve_answer(buf_cstr(&r->body), r->body.len, ip);
+	if (rc > 0)
+		resolved(r, ip, NULL);
+	else if (!rc)
+		resolve_on(r);
+	else {
+		why_set(&no_answer, R_NO_RESOLVER, "%s: the name server that the tailnet's DNS settings give for it does not answer", r->to->name);
+		resolved(r, NULL, why && may_come_back(why) ? why : &no_answer);
+	}
+}
+
+static int resolving_feed(struct ask *a, const char *p, size_t len, struct why *why)
+{
+	struct resolving *r = (struct resolving *)a;
+	return buf_add(&r->body, p, len) < 0 ? why_set(why, R_TOO_BIG, "DNS settings: too long") : 0;
+}
+
+static struct resolving *resolving_new(struct carry *c, struct target *to)
+{
+	struct resolving *r = xalloc(sizeof *r);
+	*r = (struct resolving){
+		.ask = { .c = c, .fd = -1, .watch.fd = -1, .feed = resolving_feed, .over = resolving_over },
+		.to = to, .body.max = PREFS_MAX, .next = c->resolving,
+	};
+	c->resolving = r;
+	if (to) {
+		to->resolving = r;
+		to->users++;
+	}
+	return r;
+}
+
+/* What holds now is read, what may hold soon is asked for. */
+static void keep_settings(struct carry *c)
+{
+	struct why why = {0};
+	if (clock_ms() - c->dns_at < NAMES_MS)
+		return;
+	c->dns_at = clock_ms();
+	struct resolving *r = resolving_new(c, NULL);
+	if (ask_start(&r->ask, "dns-config", &why) < 0)
+		resolving_free(r);
+}
+
+/* The netmap does not know it: 1 when the DNS settings may. */
+static int may_resolve(struct carry *c, struct target *to)
+{
+	struct resolve plan;
+	unsigned char ip[16];
+	if (inet_pton(AF_INET, to->name, ip) == 1 || inet_pton(AF_INET6, to->name, ip) == 1
+		|| !resolve_plan(buf_cstr(&c->dns), c->dns.len, to->name, &plan))
+		return 0;
+	if (!to->resolving)
+		resolving_new(c, to)->plan = plan;
+	return 1;
+}
+
+int carry_is_theirs(struct carry *c, const char *host)
+{
+	struct resolve plan;
+	keep_settings(c);
+	int some = resolve_plan(buf_cstr(&c->dns), c->dns.len, host, &plan);
+	return plan.is_theirs ? 2 : some;
+}
+
 /* ---- the look into the netmap ---- */
 
 static void look_free(struct carry *c)
 {
 	struct look *l = c->look;
-	relay_watch(c->relay, &l->watch, 0);
-	if (l->fd >= 0)
-		close(l->fd);
+	ask_end(&l->ask);
 	if (l->scan)
 		localapi_scan_free(l->scan);
-	buf_free(&l->head);
 	buf_free(&l->prefs);
 	free(l->to);
 	free(l->search);
@@ -520,8 +770,11 @@ static void look_over(struct carry *c, const struct why *why)
 		if (told && (why || began >= d->began || d->step == WAIT_LOOK))
 			after_look(d, why ? &kept : NULL);
 	}
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		to[i]->users--;
+		if (to[i]->resolving && !to[i]->resolving->at && to[i]->resolving->ask.fd < 0)
+			resolve_begin(to[i]->resolving);
+	}
 	free(to);
 	if (c->look_again)
 		look_start(c);
@@ -534,12 +787,17 @@ static void took(struct look *l, int i, int accepts)
 	memset(&to->why, 0, sizeof to->why);
 	to->looked = l->began;
 	to->known = 0;
-	if (l->st.state != NODE_RUNNING && l->st.state != NODE_STARTING) {
+	if ((l->st.state != NODE_RUNNING && l->st.state != NODE_STARTING) || l->st.locked_out) {
 		node_running(NULL, &l->st, &to->why);
 		return;
 	}
-	if (to->why.reason || peers_end(s, &to->why) < 0)
+	if (peers_end(s, &to->why) < 0) {
+		if (to->why.reason == R_UNKNOWN_NAME && *to->address)
+			peers_nowhere(to->name, to->address, &to->why);
+		else if (to->why.reason == R_UNKNOWN_NAME)
+			may_resolve(l->ask.c, to);
 		return;
+	}
 	if (s->host.is_routed && !accepts) {
 		why_set(&to->why, R_NO_PATH, "%s: behind the subnet router %s, and this node does not accept routes",
 			to->name, s->host.peer.name);
@@ -562,7 +820,7 @@ static void begin_searches(struct look *l)
 	l->begun = 1;
 	peers_self(&l->st, &self);
 	for (int i = 0; i < l->n; i++)
-		if (peers_begin(&l->search[i], l->to[i]->name, l->st.suffix, &ignored) == 0)
+		if (peers_begin(&l->search[i], *l->to[i]->address ? l->to[i]->address : l->to[i]->name, l->st.suffix, &ignored) == 0)
 			peers_look(&l->search[i], &self, 1);
 }
 
@@ -575,8 +833,6 @@ static int look_at_peer(const struct peer *p, void *ctx)
 			peers_look(&l->search[i], p, 0);
 	return 0;
 }
-
-static int look_ask(struct carry *c, const char *what, struct why *why);
 
 static void look_done(struct carry *c)
 {
@@ -595,7 +851,7 @@ static void look_done(struct carry *c)
 			l->routed |= l->search[i].found && l->search[i].host.is_routed;
 		if (l->routed) {
 			l->is_prefs = 1;
-			if (look_ask(c, "prefs", &why) < 0)
+			if (ask_start(&l->ask, "prefs", &why) < 0)
 				look_over(c, &why);
 			return;
 		}
@@ -608,82 +864,21 @@ static void look_done(struct carry *c)
 	look_over(c, NULL);
 }
 
-static int look_feed(struct look *l, const char *p, size_t len, struct why *why)
+static int look_feed(struct ask *a, const char *p, size_t len, struct why *why)
 {
-	if (!l->in_body) {
-		if (buf_add(&l->head, p, len) < 0)
-			return why_set(why, R_API_ERROR, "status: what answers is not tailscaled");
-		const char *end = memmem(l->head.p, l->head.len, "\r\n\r\n", 4);
-		if (!end)
-			return 0;
-		if (l->head.len < 13 || memcmp(l->head.p, "HTTP/1.", 7) || memcmp(l->head.p + 8, " 200", 4)) {
-			int denied = l->head.len > 13 && !memcmp(l->head.p + 8, " 403", 4);
-			return why_set(why, denied ? R_API_DENIED : R_API_ERROR, "status: tailscaled %s", denied ? "refuses" : "answers with an error");
-		}
-		l->in_body = 1;
-		size_t head = (size_t)(end + 4 - l->head.p);
-		len = l->head.len - head;
-		p = l->head.p + head;
-	}
-	if (!len)
-		return 0;
+	struct look *l = (struct look *)a;
 	if (l->is_prefs)
 		return buf_add(&l->prefs, p, len) < 0 ? why_set(why, R_TOO_BIG, "prefs: too long") : 0;
 	return localapi_scan_feed(l->scan, p, len, why);
 }
 
-static void look_event(void *ctx, unsigned events)
+static void look_answered(struct ask *a, const struct why *why)
 {
-	static char text[16384];
-	struct carry *c = ctx;
-	struct look *l = c->look;
-	struct why why = {0};
-	(void)events;
-	for (int i = 0; i < READS; i++) {
-		ssize_t n = recv(l->fd, text, sizeof text, MSG_DONTWAIT);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < 0) {
-			why_set(&why, R_LOST, "status: tailscaled ended the connection");
-			look_over(c, &why);
-			return;
-		}
-		if (!n && !l->in_body) {
-			why_set(&why, R_LOST, "status: tailscaled ended the connection");
-			look_over(c, &why);
-			return;
-		}
-		if (!n) {
-			look_done(c);
-			return;
-		}
-		if (look_feed(l, text, (size_t)n, &why)) {
-			look_over(c, &why);
-			return;
-		}
-	}
-}
-
-static int look_ask(struct carry *c, const char *what, struct why *why)
-{
-	struct look *l = c->look;
-	char head[160];
-	relay_watch(c->relay, &l->watch, 0);
-	if (l->fd >= 0)
-		close(l->fd);
-	buf_clear(&l->head);
-	l->head.max = HEAD_MAX + sizeof(char[16384]);
-	l->in_body = 0;
-	l->fd = reach_daemon(c, why);
-	if (l->fd < 0)
-		return -1;
-	int n = str_fmt(head, sizeof head, "GET /localapi/v0/%s HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n", what);
-	if (send(l->fd, head, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
-		return why_set(why, R_LOST, "%s: tailscaled went away", what);
-	l->watch = (struct relay_watch){ .fd = l->fd, .ready = look_event, .ctx = c };
-	if (relay_watch(c->relay, &l->watch, EPOLLIN))
-		return why_errno(why, "epoll:");
-	return 0;
+	if (why) {
+		struct why kept = *why;
+		look_over(a->c, &kept);
+	} else
+		look_done(a->c);
 }
 
 /* For all that somebody waits for; one at a time. */
@@ -694,7 +889,7 @@ static void look_start(struct carry *c)
 	if (c->look)
 		return;
 	struct look *l = c->look = xalloc(sizeof *l);
-	l->fd = -1;
+	l->ask = (struct ask){ .c = c, .fd = -1, .watch.fd = -1, .feed = look_feed, .over = look_answered };
 	l->began = clock_ms();
 	l->prefs.max = PREFS_MAX;
 	l->to = xalloc((size_t)c->ntargets * sizeof *l->to + 1);
@@ -702,10 +897,12 @@ static void look_start(struct carry *c)
 	for (struct target *t = c->targets; t; t = t->next)
 		if (t->users) {
 			t->users++;
+			if (*t->address && l->began - t->resolved > NAMES_MS)
+				*t->address = 0;
 			l->to[l->n++] = t;
 		}
 	l->scan = localapi_scan_new(&l->st, look_at_peer, l);
-	if (look_ask(c, "status", &l->why) < 0)
+	if (ask_start(&l->ask, "status", &l->why) < 0)
 		tick(c, 1);		/* told in the next turn: whoever calls this may be walking through the dials */
 }
 
@@ -757,8 +954,9 @@ struct carry_dial *carry_dial(struct carry *c, const char *host, int port, carry
 		return d;
 	}
 	int fresh = is_fresh(d), known = d->to->known;
+	keep_settings(c);
 	keep_short(d);
-	if (fresh && !known && !may_come_back(&d->to->why)) {
+	if (fresh && !known && !d->to->resolving && !may_come_back(&d->to->why)) {
 		fail(d, &d->to->why);
 		return d;
 	}
@@ -784,6 +982,7 @@ const char *carry_suffix(const struct carry *c)
 struct carry *carry_new(struct relay *r, const char *name, const char *socket, struct why *why)
 {
 	struct carry *c = xalloc(sizeof *c);
+	struct why ignored;
 	c->relay = r;
 	c->stat_fd = -1;
 	if (node_find(&c->node, name, socket, why) < 0) {
@@ -791,6 +990,9 @@ struct carry *carry_new(struct relay *r, const char *name, const char *socket, s
 		return NULL;
 	}
 	str_copy(c->name, sizeof c->name, c->node.name);
+	if (localapi_get(&c->node.api, "dns-config", &c->dns, clock_ms() + SETTINGS_MS, &ignored) < 0)
+		buf_clear(&c->dns);
+	c->dns_at = clock_ms();
 	c->tick = (struct relay_watch){ .ready = each_tick, .ctx = c };
 	c->tick.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (c->tick.fd < 0 || relay_watch(r, &c->tick, EPOLLIN)) {
@@ -811,6 +1013,9 @@ void carry_free(struct carry *c)
 		dial_free(c->dials);
 	if (c->look)
 		look_free(c);
+	while (c->resolving)
+		resolving_free(c->resolving);
+	buf_free(&c->dns);
 	relay_watch(c->relay, &c->tick, 0);
 	if (c->tick.fd >= 0)
 		close(c->tick.fd);

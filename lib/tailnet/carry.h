@@ -1,6 +1,7 @@
 /* carry - connections into the tailnet from within a relay's loop: nothing waits, and a slow one stalls no other
  *
- * A host is looked for in the netmap and nowhere else (peers.h). What was found is good for 2 s; later the node is asked
+ * A host is looked for in the netmap and in the tailnet's DNS settings, and nowhere else (peers.h, resolve.h).
+ * What was found is good for 2 s; later the node is asked
  * again while the dial is under way already, and the connection is handed out when both have answered the same. Any
  * number of dials share one look. After a dial that failed the netmap is looked at again, too.
  *
@@ -21,6 +22,10 @@ struct carry *carry_new(struct relay *, const char *name, const char *socket, st
 void carry_free(struct carry *);		/* what is under way ends without a word */
 const struct node *carry_node(const struct carry *);
 const char *carry_suffix(const struct carry *);	/* the tailnet's, of the last look; "" before the first */
+
+/* Is the name the tailnet's DNS settings' to answer? 2 it is; 1 it may be, with a search domain; 0. They are read when the
+ * carry is made, and again every 10 s at most. */
+int carry_is_theirs(struct carry *, const char *host);
 
 /* Begins one; done is called in a later turn, once: with a stream that is the callee's and the bytes that came with it
  * (flags are relay_add's), or with fd -1 and why. */

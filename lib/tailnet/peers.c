@@ -2,6 +2,7 @@
 #include "peers.h"
 #include "json.h"
 #include "node.h"
+#include "resolve.h"
 #include "str.h"
 #include <arpa/inet.h>
 #include <string.h>
@@ -240,10 +241,10 @@ static void look_unsigned(const struct localapi *api, const char *name, const ch
 		localapi_unsigned(api, suffix, look_hidden, &h, deadline, &ignored);
 }
 
-int peers_find(const struct localapi *api, const char *name, struct host *host, struct node_status *st,
+static int find(const struct localapi *api, const char *what, const char *shown, struct host *host, struct node_status *st,
 	long long deadline, struct why *why)
 {
-	struct asking a = {.name = name, .st = st};
+	struct asking a = {.name = what, .st = st};
 	memset(st, 0, sizeof *st);
 	memset(host, 0, sizeof *host);
 	if (localapi_peers(api, st, each, &a, deadline, why) < 0)
@@ -251,10 +252,37 @@ int peers_find(const struct localapi *api, const char *name, struct host *host, 
 	begin(&a);		/* a tailnet without peers */
 	if (a.failed || peers_end(&a.search, &a.why) < 0) {
 		*why = a.why;
-		if (why->reason == R_UNKNOWN_NAME)
-			look_unsigned(api, name, st->suffix, deadline, why);
 		return -1;
 	}
 	*host = a.search.host;
-	return host->is_routed ? takes_routes(api, host, name, deadline, why) : 0;
+	return host->is_routed ? takes_routes(api, host, shown, deadline, why) : 0;
+}
+
+int peers_nowhere(const char *name, const char *ip, struct why *why)
+{
+	why_set(why, R_NO_PATH, "%s: is %s in the tailnet's DNS, which is neither a node's address nor behind a subnet router", name, ip);
+	why->status = EXIT_NO;
+	return -1;
+}
+
+int peers_find(const struct localapi *api, const char *name, struct host *host, struct node_status *st,
+	long long deadline, struct why *why)
+{
+	char ip[48];
+	unsigned char bytes[16];
+	if (find(api, name, name, host, st, deadline, why) == 0)
+		return 0;
+	if (why->reason == R_UNKNOWN_NAME)
+		look_unsigned(api, name, st->suffix, deadline, why);
+	if (why->reason != R_UNKNOWN_NAME || read_ip(name, bytes))
+		return -1;
+	struct why unknown = *why;
+	int rc = resolve_name(api, name, ip, deadline, why);
+	if (rc == 1 && find(api, ip, name, host, st, deadline, why) == 0)
+		return 0;
+	if (rc == 1 && why->reason == R_UNKNOWN_NAME)
+		peers_nowhere(name, ip, why);
+	else if (!rc)
+		*why = unknown;
+	return -1;
 }

@@ -1,8 +1,9 @@
-/* peers - a host of the tailnet by what a user types: from the netmap only, never from the system's DNS
+/* peers - a host of the tailnet by what a user types: from the netmap and the tailnet's DNS settings, never from the system's DNS
  *
  * Short name, whole name with or without a dot at its end, in any case; this node itself too; an IPv4 or IPv6
  * address of a node; an address behind a subnet router (its approved routes, the longest prefix wins, never a
- * whole address family: an exit node is not a host's way). The netmap is read as a stream: a tailnet of
+ * whole address family: an exit node is not a host's way); a name that the tailnet's DNS settings give (resolve.h), by the
+ * address it has there. The netmap is read as a stream: a tailnet of
  * thousands costs no more memory than one of two.
  */
 #ifndef PEERS_H
@@ -21,6 +22,9 @@ struct host {
  * route that this node does not accept: [no-path], with host filled in. */
 int peers_find(const struct localapi *, const char *name, struct host *, struct node_status *,
 	long long deadline, struct why *);
+
+/* The reason when a name of the DNS settings has an address that is nobody's: [no-path]. */
+int peers_nowhere(const char *name, const char *ip, struct why *);
 
 /* Was it a name that must be of this tailnet: its suffix is, or the address is one of Tailscale's ranges? */
 int peers_is_ours(const char *name, const char *suffix);

@@ -88,7 +88,7 @@ static int socks_code(const struct why *why)
 	switch (why->reason) {
 	case R_REFUSED:
 		return 5;
-	case R_UNKNOWN_NAME: case R_NOT_VISIBLE: case R_PEER_OFFLINE: case R_FILTERED: case R_DEADLINE:
+	case R_UNKNOWN_NAME: case R_NO_RESOLVER: case R_NOT_VISIBLE: case R_PEER_OFFLINE: case R_FILTERED: case R_DEADLINE:
 		return 4;
 	case R_NO_PATH:
 		return 3;
@@ -338,9 +338,10 @@ static int may_be_ours(const char *host)
 static void route(struct client *c)
 {
 	const char *host = c->req.host;
-	int ours = peers_is_ours(host, c->s->suffix);
+	int theirs = carry_is_theirs(c->s->carry, host);
+	int ours = theirs == 2 || peers_is_ours(host, c->s->suffix);
 	c->deadline = clock_ms() + DIAL_MS + 5000;
-	c->maybe_ours = !ours && !is_loopback(host) && may_be_ours(host);
+	c->maybe_ours = !ours && !is_loopback(host) && (theirs || may_be_ours(host));
 	/* Bytes that come meanwhile stay in the socket. */
 	relay_watch(c->s->relay, &c->near_watch, 0);
 	if (!ours && !c->maybe_ours) {
