@@ -522,6 +522,24 @@ static int get_key(struct up *u, struct secret *key, struct why *why)
 	return mint_key(&u->mint, &want, u->ws.spec.control, key, u->deadline, why);
 }
 
+/* The relay's ports are known only now, and what tailscaled may reach is fixed when it starts. One whose state is on disk is
+ * the same node after a new start, and needs no key for it. */
+static int join_again(struct up *u, struct why *why)
+{
+	struct ws *ws = &u->ws;
+	struct leave stop = {0};
+	verbose("%s; starting tailscaled anew with it", why->msg);
+	if (ws_lease_settle(&u->lease, why) < 0 || leave_run(&u->root, ws, &stop, clock_ms() + UNDO_MS, why) < 0)
+		return -1;
+	ws->spec.nderp = ws_derp_recall(&u->root, ws->spec.control, ws->spec.derp, WS_DERPS);
+	u->nneeds = inbound_needs(&ws->spec, probe_proxy(ws->spec.control), u->needs, NEEDS_MAX);
+	u->noted = 0;
+	if (ws_save_spec(ws, why) < 0
+		|| daemon_start(&u->root, ws, u->has_target ? &u->target : NULL, u->needs, u->nneeds, &u->daemon, &u->st, u->deadline, why) < 0)
+		return -1;
+	return join(u, NULL, 0, why) < 0 ? -1 : finish(u, why);
+}
+
 static int fresh(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
@@ -563,6 +581,8 @@ static int fresh(struct up *u, struct why *why)
 	secret_free(&key);
 	if (!rc)
 		rc = finish(u, why);
+	if (rc < 0 && why->reason == R_DERP_PORT && ws->spec.keep && !(u->told & TOLD_DERP))
+		rc = join_again(u, why);
 	if (rc < 0 && !waits(why)) {
 		mint_undo(&u->mint, clock_ms() + UNDO_MS);
 		undo(u, was_kept);
