@@ -1,16 +1,14 @@
-"""proxy.py PORTFILE [MODE]: an HTTP proxy on loopback (CONNECT and plain requests); its port goes to PORTFILE.
+"""proxy.py PORTFILE [MODE [PORT]]: an HTTP proxy on loopback (CONNECT and plain requests); its port goes to PORTFILE.
 
 MODE: ok; auth (407 unless user:pass is given); deny (403 and x-deny-reason); hang (takes connections and says nothing);
 home (every host is 127.0.0.1).
-Each request line is appended to PORTFILE.log. Ends with its parent."""
+Each request line is appended to PORTFILE.log. Ends with its parent. ports.py has the same proxy among its listeners."""
 import base64, os, select, socket, sys, threading, time
 from urllib.parse import urlsplit
 
-portfile, mode = sys.argv[1], (sys.argv + ["ok"])[2]
-
 
 def note(line):
-    with open(portfile + ".log", "a") as f:
+    with open(sys.argv[1] + ".log", "a") as f:
         f.write(line + "\n")
 
 
@@ -26,7 +24,7 @@ def join(a, b):
             (b if s is a else a).sendall(data)
 
 
-def serve(c):
+def serve(c, mode, note=lambda line: None):
     head = b""
     while b"\r\n\r\n" not in head:
         more = c.recv(65536)
@@ -72,9 +70,9 @@ def serve(c):
     s.close()
 
 
-def guarded(c):
+def guarded(c, *args):
     try:
-        serve(c)
+        serve(c, *args)
     except (OSError, ValueError):
         pass
     finally:
@@ -87,13 +85,13 @@ def follow(parent):
     os._exit(0)
 
 
-threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
-listener = socket.socket()
-listener.bind(("127.0.0.1", 0))
-listener.listen(64)
-with open(portfile + ".new", "w") as f:
-    f.write("%d\n" % listener.getsockname()[1])
-os.rename(portfile + ".new", portfile)
-while True:
-    conn, _ = listener.accept()
-    threading.Thread(target=guarded, args=(conn,), daemon=True).start()
+if __name__ == "__main__":
+    portfile, mode, port = (sys.argv[1:] + ["ok", "0"][len(sys.argv) - 2:])[:3]
+    threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
+    listener = socket.create_server(("127.0.0.1", int(port)), backlog=64)
+    with open(portfile + ".new", "w") as f:
+        f.write("%d\n" % listener.getsockname()[1])
+    os.rename(portfile + ".new", portfile)
+    while True:
+        conn, _ = listener.accept()
+        threading.Thread(target=guarded, args=(conn, mode, note), daemon=True).start()
