@@ -138,7 +138,7 @@ func init() {
 		{"fault", "PATH KIND [TIMES] [--wait SEC] | none [PATH]", "misbehave", (*lab).verbFault},
 		{"cut", "[derp]", "end every connection to control, or to the relay", (*lab).verbCut},
 		{"clock", "SEC", "put control's clock ahead (back: negative)", (*lab).verbClock},
-		{"derp", "on|off|port N", "the relay", (*lab).verbDERP},
+		{"derp", "on|off|port N|name [HOST]", "the relay", (*lab).verbDERP},
 		{"owners", "[TAG [OWNER...]]", "print, or set, who may give a tag", (*lab).verbOwners},
 		{"login", "list|approve [HOSTNAME|URL]", "interactive logins", (*lab).verbLogin},
 		{"counts", "[reset]", "requests so far, by path", (*lab).verbCounts},
@@ -533,6 +533,10 @@ func (l *lab) verbDERP(w []string) (string, error) {
 			l.bump()
 		}
 		return "", nil
+	case len(w) >= 2 && len(w) <= 3 && w[1] == "name":
+		l.derpName = strings.Join(w[2:], "")
+		l.bump()
+		return "", nil
 	case len(w) == 3 && w[1] == "port":
 		p, err := strconv.ParseUint(w[2], 10, 16)
 		if err != nil {
@@ -543,7 +547,7 @@ func (l *lab) verbDERP(w []string) (string, error) {
 		}
 		return fmt.Sprintln(l.keep.DERPPort), nil
 	}
-	return "", usage("on, off or port N")
+	return "", usage("on, off, port N or name [HOST]")
 }
 
 func (l *lab) verbOwners(w []string) (string, error) {

@@ -26,6 +26,7 @@ import (
 // options are what `lab start` can be told; they are kept in DIR for a restart.
 type options struct {
 	TLS              bool
+	IPv6             bool
 	TestControl      bool
 	Dialect          string
 	Suffix           string
@@ -40,10 +41,19 @@ type options struct {
 	Tailscaled, Tailscale string
 }
 
+// host is where control and relay listen.
+func (o *options) host() string {
+	if o.IPv6 {
+		return "::1"
+	}
+	return "127.0.0.1"
+}
+
 func (o *options) flags(out io.Writer) *flag.FlagSet {
 	f := flag.NewFlagSet("lab start DIR", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.BoolVar(&o.TLS, "tls", false, "control over https, with a CA of its own")
+	f.BoolVar(&o.IPv6, "ipv6", false, "control and relay on ::1, and only there")
 	f.BoolVar(&o.TestControl, "testcontrol", false, "Tailscale's own test server instead of the lab's")
 	f.StringVar(&o.Dialect, "dialect", "saas", "how to talk: saas or headscale")
 	f.StringVar(&o.Suffix, "suffix", "lab.ts.net", "MagicDNS suffix")
@@ -151,7 +161,7 @@ func restart(dir string, args []string) error {
 	if err := readJSON(filepath.Join(dir, keepFile), &k); err != nil {
 		return err
 	}
-	door, err := life.Listen(k.Port)
+	door, err := life.Listen(o.host(), k.Port)
 	if err != nil {
 		return err
 	}
@@ -212,12 +222,12 @@ func serve(dir string) error {
 	if err != nil {
 		return err
 	}
-	ln, err := life.Door(l.keep.Port)
+	ln, err := life.Door(o.host(), l.keep.Port)
 	if err != nil {
 		return err
 	}
 	l.keep.Port = ln.Addr().(*net.TCPAddr).Port
-	l.base = fmt.Sprintf("http://127.0.0.1:%d", l.keep.Port)
+	l.base = "http://" + net.JoinHostPort(o.host(), fmt.Sprint(l.keep.Port))
 	web := &http.Server{Handler: l.outside(), ErrorLog: log.Default()}
 	held := &connections{Listener: ln}
 	l.conns = held

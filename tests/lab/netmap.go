@@ -286,7 +286,11 @@ func (l *lab) derpMap() *tailcfg.DERPMap {
 	if l.relay == nil {
 		return &tailcfg.DERPMap{OmitDefaultRegions: true, Regions: map[int]*tailcfg.DERPRegion{}}
 	}
-	return l.relay.Map()
+	m := l.relay.Map()
+	if l.derpName != "" {
+		m.Regions[relay.Region].Nodes[0].HostName = l.derpName
+	}
+	return m
 }
 
 // filter lets everybody reach every port that is not denied.
@@ -395,7 +399,7 @@ func (l *lab) startRelay(port int) error {
 		l.relay.Close()
 		l.relay = nil
 	}
-	r, err := relay.Start(port, l.keep.STUNPort)
+	r, err := relay.Start(l.opt.host(), port, l.keep.STUNPort)
 	if err != nil {
 		l.bump()
 		return err

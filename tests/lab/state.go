@@ -65,6 +65,7 @@ type lab struct {
 	logins   map[string]*login      // by path
 	sessions map[*session]bool
 	relay    *relay.Relay // nil when DERP is off
+	derpName string       // in the map, instead of its address
 	echo     net.Listener // nil until somebody asks for it
 	approval bool
 	role     string // of the user
@@ -150,7 +151,7 @@ func newLab(o options) (*lab, error) {
 		return nil, err
 	}
 	var err error
-	if l.relay, err = relay.Start(l.keep.DERPPort, l.keep.STUNPort); err != nil {
+	if l.relay, err = relay.Start(l.opt.host(), l.keep.DERPPort, l.keep.STUNPort); err != nil {
 		return nil, err
 	}
 	l.keep.DERPPort, l.keep.STUNPort = l.relay.Port, l.relay.STUN

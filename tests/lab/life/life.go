@@ -79,9 +79,9 @@ func Detach(dir string, door *os.File, program string, args ...string) (Vars, er
 	return vars, os.WriteFile(filepath.Join(dir, "pid"), append(record, '\n'), 0o600)
 }
 
-// Listen opens 127.0.0.1:port beside whoever listens there in the same way, for a server to come.
-func Listen(port int) (*os.File, error) {
-	ln, err := shared.Listen(context.Background(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+// Listen opens port of host beside whoever listens there in the same way, for a server to come.
+func Listen(host string, port int) (*os.File, error) {
+	ln, err := shared.Listen(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +90,9 @@ func Listen(port int) (*os.File, error) {
 }
 
 // Door is the server's side of it: the listener that was handed over, or one of its own.
-func Door(port int) (net.Listener, error) {
+func Door(host string, port int) (net.Listener, error) {
 	if os.Getenv("LAB_DOOR") != "open" {
-		return shared.Listen(context.Background(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		return shared.Listen(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
 	}
 	f := os.NewFile(doorFD, "door")
 	defer f.Close()

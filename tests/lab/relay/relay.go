@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"tailscale.com/derp/derpserver"
@@ -29,29 +30,30 @@ import (
 const Region = 900
 
 type Relay struct {
-	Port int // of DERP, TCP
-	STUN int // of STUN, UDP
+	Host string // address
+	Port int    // of DERP, TCP
+	STUN int    // of STUN, UDP
 
 	derp   *derpserver.Server
 	web    *http.Server
 	cancel context.CancelFunc
 }
 
-// Start listens on 127.0.0.1, for DERP at port and for STUN at stunPort; 0 is any free one, and
+// Start listens on host, 127.0.0.1 or ::1, for DERP at port and for STUN at stunPort; 0 is any free one, and
 // so is a stunPort that is taken.
-func Start(port, stunPort int) (*Relay, error) {
+func Start(host string, port, stunPort int) (*Relay, error) {
 	cert, err := selfSigned()
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stun := stunserver.New(ctx)
-	if stun.Listen(fmt.Sprintf("127.0.0.1:%d", stunPort)) != nil {
-		if err := stun.Listen("127.0.0.1:0"); err != nil {
+	if stun.Listen(net.JoinHostPort(host, fmt.Sprint(stunPort))) != nil {
+		if err := stun.Listen(net.JoinHostPort(host, "0")); err != nil {
 			cancel()
 			ln.Close()
 			return nil, err
@@ -60,6 +62,7 @@ func Start(port, stunPort int) (*Relay, error) {
 	go stun.Serve()
 
 	r := &Relay{
+		Host:   host,
 		Port:   ln.Addr().(*net.TCPAddr).Port,
 		STUN:   stun.LocalAddr().(*net.UDPAddr).Port,
 		derp:   derpserver.New(key.NewNode(), logger.Discard),
@@ -89,6 +92,10 @@ func (r *Relay) Close() {
 
 // Map is the DERP map that names this relay.
 func (r *Relay) Map() *tailcfg.DERPMap {
+	ip4, ip6 := r.Host, "none"
+	if strings.Contains(r.Host, ":") {
+		ip4, ip6 = "none", r.Host
+	}
 	return &tailcfg.DERPMap{
 		OmitDefaultRegions: true,
 		Regions: map[int]*tailcfg.DERPRegion{Region: {
@@ -98,12 +105,12 @@ func (r *Relay) Map() *tailcfg.DERPMap {
 			Nodes: []*tailcfg.DERPNode{{
 				Name:             "900a",
 				RegionID:         Region,
-				HostName:         "127.0.0.1",
-				IPv4:             "127.0.0.1",
-				IPv6:             "none",
+				HostName:         r.Host,
+				IPv4:             ip4,
+				IPv6:             ip6,
 				DERPPort:         r.Port,
 				STUNPort:         r.STUN,
-				STUNTestIP:       "127.0.0.1",
+				STUNTestIP:       r.Host,
 				InsecureForTests: true,
 			}},
 		}},
@@ -122,7 +129,7 @@ func selfSigned() (tls.Certificate, error) {
 		NotAfter:     time.Now().Add(24 * time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, priv.Public(), priv)
 	if err != nil {

@@ -27,7 +27,7 @@ func main() {
 		log.Fatal(err)
 	}
 	life.Log()
-	r, err := relay.Start(0, 0)
+	r, err := relay.Start("127.0.0.1", 0, 0)
 	if err != nil {
 		log.Fatal(err)
 	}
