@@ -143,7 +143,6 @@ static int take_down(int i, void *ctx, int out)
 	static char name[WS_LABEL];	/* named in messages until the very end */
 	struct why why = {0};
 	struct ws ws;
-	struct api api;
 	int left = -1;
 	(void)ctx;
 	err_subject = NULL;
@@ -156,10 +155,7 @@ static int take_down(int i, void *ctx, int out)
 			if (rc >= 0 || why.reason == R_NO_WORKSPACE)
 				return EXIT_DONE;
 		}
-		if (rc == 0 && api_src && api_open(&api, &who, ws.spec.control, deadline, &why) < 0)
-			rc = -1;
 		if (rc == 0) {
-			how.api = api_src ? &api : NULL;
 			left = leave_run(&root, &ws, &how, deadline, &why);
 		} else if (why.reason == R_BAD_STATE && how.forget && ws.lock >= 0) {
 			/* a record is broken: what runs is found by the other one, or by its socket */
@@ -222,6 +218,7 @@ int ws_down_main(char **argv)
 	secret_free(&set.key);
 	if (api_src && api_who_take(&who, api_src, &set, &credential, NULL, NULL, &why) < 0)
 		die_why(&why);
+	how.who = api_src ? &who : NULL;
 	deadline = clock_ms() + wait;
 	struct proc_result *res = xalloc(count * sizeof *res);
 	if (count == 1 && out.mode == REC_NONE)

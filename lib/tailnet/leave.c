@@ -1,5 +1,6 @@
 /* leave - take a workspace off its tailnet */
 #include "leave.h"
+#include "api_device.h"
 #include "clock.h"
 #include "daemon.h"
 #include "forwards.h"
@@ -39,9 +40,12 @@ static int forget(const struct ws_root *root, struct ws *ws, int gone, struct wh
 
 static int delete_by_api(const struct leave *l, struct ws *ws, long long deadline, struct why *why)
 {
-	if (!l->api || !*ws->run.node_id)
+	struct api api;
+	if (!l->who || !*ws->run.node_id || api_open(&api, l->who, ws->spec.control, deadline, why) < 0)
 		return -1;
-	return api_delete_ours(l->api, ws->run.node_id, ws->spec.hostname, deadline, why) < 0 ? -1 : 0;
+	int rc = api_delete_ours(&api, ws->run.node_id, ws->spec.hostname, deadline, why);
+	api_close(&api);
+	return rc < 0 ? -1 : 0;
 }
 
 /* ws-up was ended while control's answer to the registration was on its way: the node can be logged out only once it knows its key. */
@@ -97,7 +101,10 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	if (daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0)
 		return -1;
 	str_copy(ws->run.node_id, sizeof ws->run.node_id, was.node_id);
-	int deleted = (out < 0 || listed) && delete_by_api(l, ws, deadline, why) == 0;
+	struct why api = {0};
+	int deleted = (out < 0 || listed) && delete_by_api(l, ws, deadline, &api) == 0;
+	if (api.reason)
+		cause = api;		/* whoever gave a credential wants to know of it */
 	if (out < 0 && !deleted) {
 		if (l->force) {
 			left_behind(ws, &cause, why);
@@ -112,7 +119,9 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 		return left_behind(ws, &cause, why);
 	}
 	int stays = listed && registered && !deleted;
-	return forget(root, ws, !stays, why) < 0 ? -1 : stays ? LEFT_LISTED : LEFT_GONE;
+	if (forget(root, ws, !stays, why) < 0)
+		return -1;
+	return stays && api.reason ? left_behind(ws, &cause, why) : stays ? LEFT_LISTED : LEFT_GONE;
 }
 
 static int has_state(const struct ws_root *root, struct ws *ws)
@@ -196,7 +205,7 @@ int leave_run(const struct ws_root *root, struct ws *ws, const struct leave *l, 
 	if (ws->spec.keep)
 		return wake_and_log_out(root, ws, l, deadline, why);
 	int was_node = ws->has_run && *ws->run.node_id, deleted = 0;
-	if (was_node && l->api) {
+	if (was_node && l->who) {
 		if (delete_by_api(l, ws, deadline, why) < 0)
 			return -1;
 		deleted = 1;
