@@ -312,11 +312,13 @@ int ws_setup_main(char **argv)
 	for (int i = 0; i < n; i++)
 		set_one(sets[i]);
 	if (key_src) {
-		struct secret key;
+		struct secret key = {0};
 		struct settings now = {.ephemeral = -1};
 		if (secret_get(&key, key_src, &why) < 0 || settings_read(&now, config.path, config.text.p, config.text.len, &why) < 0
 			|| put_key(&key, *now.login_server ? now.login_server : NULL, &why) < 0)
 			die_why(&why);
+		secret_free(&now.key);
+		secret_free(&key);
 	}
 	if (!writes)
 		interview();
