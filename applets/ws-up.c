@@ -291,13 +291,19 @@ static int tidy(struct up *u, int forget, struct why *why)
 	return leave_run(&u->root, &u->ws, &l, patient, why);
 }
 
+/* No answer of the control server can be on its way that would make a node of the attempt. */
+static int is_unheard(const struct why *why)
+{
+	return why->reason == R_CONTROL_DNS || why->reason == R_CONTROL_REFUSED || why->reason == R_CONTROL_PROXY;
+}
+
 /* After a failure: the daemon that we started is ended, and nothing of the attempt stays behind. */
-static void undo(struct up *u, int was_kept)
+static void undo(struct up *u, int was_kept, const struct why *why)
 {
 	struct why ignored;
 	if (u->found_up)
 		return;
-	u->refused = !clock_passed(u->deadline);
+	u->refused = !clock_passed(u->deadline) || (is_unheard(why) && !clock_cancelled());
 	clock_uncancel();
 	if (was_kept && u->spec.keep) {
 		struct leave stop = {0};
@@ -562,7 +568,7 @@ static int fresh(struct up *u, struct why *why)
 		key_rc = get_key(u, &key, why);
 	if (key_rc < 0 && !(was_kept && why->reason == R_NO_KEY)) {
 		mint_free(&u->mint);
-		undo(u, was_kept);
+		undo(u, was_kept, why);
 		return -1;
 	}
 	int rc = daemon_check_shared(&u->root, ws, why);
@@ -585,7 +591,7 @@ static int fresh(struct up *u, struct why *why)
 		rc = join_again(u, why);
 	if (rc < 0 && !waits(why)) {
 		mint_undo(&u->mint, clock_ms() + UNDO_MS);
-		undo(u, was_kept);
+		undo(u, was_kept, why);
 	}
 	mint_free(&u->mint);
 	return rc;
@@ -678,7 +684,7 @@ static int resume(struct up *u, struct why *why)
 	if (!rc)
 		rc = finish(u, why);
 	if (rc < 0 && !waits(why))
-		undo(u, 1);
+		undo(u, 1, why);
 	return rc;
 }
 

@@ -53,6 +53,12 @@ static int explain(const struct http_res *res, const char *control, struct why *
 		why_set(why, R_CLOCK, "%s: its certificate is not valid at this machine's time", control);
 		return why_hint(why, "date -u; set the clock if it is wrong");
 	case HTTP_TLS:
+		if (why->reason == R_BAD_CA)
+			return -1;
+		if (!*res->issuer) {
+			why_set(why, R_CONTROL_TLS, "%s: TLS fails before any certificate", control);
+			return why_hint(why, "check that this port speaks TLS: curl -v %s/key", control);
+		}
 		why_set(why, R_CONTROL_TLS, "%s: its certificate is not trusted%s%s", control, *res->issuer ? "; issued by " : "", res->issuer);
 		return why_hint(why, "if that CA is to be trusted: export SSL_CERT_FILE=/path/to/ca.pem");
 	case HTTP_PROXY_REFUSED: case HTTP_PROXY_AUTH:
