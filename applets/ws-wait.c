@@ -10,7 +10,8 @@
  *
  * NAME is a workspace, or @system; without it $MOORBOX_WORKSPACE, else the only one there is. It has to be Running. Then each HOST:PORT:
  * it answers when a TCP connection through the tailnet to the real port succeeds, not when the node is merely listed. HOST is a
- * name or an address of the tailnet, or one that its DNS settings give; the system's DNS is never asked. All share the deadline.
+ * name or an address of the tailnet, or one that its DNS settings give; the system's DNS is never asked. They share the deadline;
+ * each is tried once at least.
  *
  * Prints a record for each target once it answers: host, port, "answers", milliseconds waited; for the one that does not: the
  * reason word in the third column. Without HOST:PORT: the workspace's name, an empty field, "up", milliseconds.
@@ -35,7 +36,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS = 25, LOOK_SLOWLY_MS = 500, FAST_MS = 2000 };
+enum {
+	LOOK_MS = 25, LOOK_SLOWLY_MS = 500, FAST_MS = 2000,
+	TRY_MS = 300,		/* for one whose turn comes when the others have used up the time */
+};
 
 static struct rec out;
 
@@ -127,7 +131,8 @@ int ws_wait_main(char **argv)
 		str_host_port(copy, &host, &number);
 		str_fmt(port, sizeof port, "%d", number);
 		verbose("waiting for %s port %s", host, port);
-		if (reach_wait(&node.api, host, number, deadline, &why) == 0) {
+		long long until = clock_left(deadline) < TRY_MS ? clock_ms() + TRY_MS : deadline;
+		if (reach_wait(&node.api, host, number, until, &why) == 0) {
 			print(host, port, "answers", began);
 			free(copy);
 			continue;
