@@ -30,7 +30,7 @@
  * --optional  with CMD: run it even if there is no key, or the config says enabled: false
  * --ca FILE  also trust the CA certificates in FILE (PEM): control's, or those of a proxy that opens TLS; tailscaled gets it too
  * --api SRC  API credential (env:NAME, file:PATH, fd:N, -, oauth:SRC, wif:SOURCE): removes a dead node of ours that
- *   still has the name
+ *   still has the name, and tells why a key is refused
  * -j, --json  print a JSON line
  * -q, --quiet  print nothing but errors
  * -v, --verbose  say each step
@@ -82,6 +82,7 @@
  * see: ws-down ws-ls ws-log ts-nc ts-info
  */
 #include "api_device.h"
+#include "api_key.h"
 #include "api_open.h"
 #include "clock.h"
 #include "clone.h"
@@ -91,6 +92,7 @@
 #include "http.h"
 #include "inbound.h"
 #include "join.h"
+#include "key.h"
 #include "leave.h"
 #include "mint.h"
 #include "name.h"
@@ -123,6 +125,7 @@ struct up {
 	const char *clone;		/* URL */
 	int depth, cloned;
 	struct secret credential;	/* what api_src gives */
+	struct api_who who;		/* the same, taken by free_name */
 	const char *ready[READY_MAX];
 	int nready;
 	int login, restart, optional;
@@ -498,12 +501,11 @@ static int free_name(struct up *u, struct why *why)
 {
 	char id[64];
 	struct api api;
-	struct api_who who;
-	if (!u->api_src || api_who_take(&who, u->api_src, &u->set, &u->credential, u->mint.src, &u->mint.given, why) < 0)
+	if (!u->api_src || api_who_take(&u->who, u->api_src, &u->set, &u->credential, u->mint.src, &u->mint.given, why) < 0)
 		return u->api_src ? -1 : 0;
 	if (ws_lease_find(&u->root, u->spec.control, u->spec.hostname, id, why) != 1)
 		return 0;
-	if (api_open(&api, &who, u->spec.control, u->deadline, why) < 0)
+	if (api_open(&api, &u->who, u->spec.control, u->deadline, why) < 0)
 		return -1;
 	verbose("removing the dead node %s", id);
 	int rc = api_delete_ours(&api, id, u->spec.hostname, u->deadline, why);
@@ -546,6 +548,22 @@ static int join_again(struct up *u, struct why *why)
 	return join(u, NULL, 0, why) < 0 ? -1 : finish(u, why);
 }
 
+/* The control server only says that it does not take the key; with access the API knows why, and since when. */
+static void explain_key(struct up *u, const struct secret *key, struct why *why)
+{
+	struct key shape;
+	struct api api;
+	struct api_key info;
+	struct why ignored, state;
+	long long deadline = clock_ms() + UNDO_MS;
+	if (!u->who.src || key_shape(key->p, key->len, &shape, &ignored) < 0 || !*shape.id || shape.headscale
+		|| api_open(&api, &u->who, u->spec.control, deadline, &ignored) < 0)
+		return;
+	if (api_key_get(&api, shape.id, &info, deadline, &ignored) == 0 && api_key_usable(&info, &state) < 0)
+		*why = state;
+	api_close(&api);
+}
+
 static int fresh(struct up *u, struct why *why)
 {
 	struct ws *ws = &u->ws;
@@ -584,6 +602,8 @@ static int fresh(struct up *u, struct why *why)
 		if (rc < 0 && late && why->reason == R_NO_KEY && get_key(u, &key, why) == 0)
 			rc = join(u, key.p, 0, why);
 	}
+	if (rc < 0 && why->reason == R_KEY_REFUSED)
+		explain_key(u, &key, why);
 	secret_free(&key);
 	if (!rc)
 		rc = finish(u, why);

@@ -97,6 +97,17 @@ void clock_date(char dst[static 16], long long unix_s)
 		strcpy(dst, "?");
 }
 
+char *clock_when(char dst[static 48], long long unix_s)
+{
+	enum { DAY_S = 86400 };
+	char date[16];
+	long long days = (unix_s - time(NULL)) / DAY_S, n = days < 0 ? -days : days;
+	clock_date(date, unix_s);
+	snprintf(dst, 48, days ? "%s (%s%lld day%s%s)" : "%s (today)", date, days > 0 ? "in " : "", n, n == 1 ? "" : "s",
+		days < 0 ? " ago" : "");
+	return dst;
+}
+
 void clock_stamp(char dst[static 32], long long unix_s)
 {
 	time_t t = unix_s;

@@ -44,25 +44,14 @@ static void key_of(const struct json *j, struct api_key *k)
 	join_tags(k->scopes, sizeof k->scopes, words, n);
 }
 
-const char *api_key_when(long long t, char dst[static 48])
-{
-	char date[16];
-	long long days = (t - time(NULL)) / 86400;
-	clock_date(date, t);
-	str_fmt(dst, 48, days ? "%s (%s%lld day%s%s)" : "%s (today)", date, days > 0 ? "in " : "", llabs(days), llabs(days) == 1
-		? "" : "s",
-		days < 0 ? " ago" : "");
-	return dst;
-}
-
 /* What the API says of it, when it says that it is none to use. */
 int api_key_usable(const struct api_key *k, struct why *why)
 {
 	char date[48];
 	if (k->revoked)
-		why_set(why, R_KEY_REVOKED, "the key was revoked on %s", api_key_when(k->revoked, date));
+		why_set(why, R_KEY_REVOKED, "the key was revoked on %s", clock_when(date, k->revoked));
 	else if (k->expires && k->expires <= time(NULL))
-		why_set(why, R_KEY_EXPIRED, "the key expired on %s", api_key_when(k->expires, date));
+		why_set(why, R_KEY_EXPIRED, "the key expired on %s", clock_when(date, k->expires));
 	else if (k->used && !k->reusable)
 		why_set(why, R_KEY_USED, "the key is a one-off, and was used");
 	else if (k->invalid && k->reusable == 0)

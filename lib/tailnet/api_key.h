@@ -21,8 +21,6 @@ struct api_key {
 
 /* A node can join with it, as far as the API's object says: 0, or -1 [key-revoked], [key-expired], [key-used], [key-refused]. */
 int api_key_usable(const struct api_key *, struct why *);
-/* "2026-10-02 (in 3 days)". Returns dst. */
-const char *api_key_when(long long t, char dst[static 48]);
 
 /* What a new auth key should be. */
 struct api_mint {

@@ -1,6 +1,7 @@
 /* wish - what a key should be, and whether it is */
 #include "wish.h"
 #include "api_policy.h"
+#include "clock.h"
 #include <string.h>
 #include <time.h>
 
@@ -88,7 +89,7 @@ void wish_of_key(struct wishes *w, const struct api_key *k)
 			why_set(open_one(w, text), R_WISH_UNMET, "it does not have %.64s; its tags: %s", text, tags);
 	}
 	if (w->warn_days >= 0 && k->expires && k->expires < time(NULL) + w->warn_days * DAY_S)
-		why_set(open_one(w, "warn-days"), R_KEY_EXPIRING, "it expires on %s", api_key_when(k->expires, date));
+		why_set(open_one(w, "warn-days"), R_KEY_EXPIRING, "it expires on %s", clock_when(date, k->expires));
 }
 
 /* Are all of the client's tags among those that are asked for? */
