@@ -40,12 +40,10 @@
  * see: ts-install ts-verify ts-reach
  */
 #include "bundle.h"
-#include "buf.h"
 #include "clock.h"
 #include "contents.h"
 #include "err.h"
 #include "fetch.h"
-#include "file.h"
 #include "http.h"
 #include "pin.h"
 #include "progress.h"
@@ -54,21 +52,27 @@
 #include "str.h"
 #include "trust.h"
 #include "opts/ts-fetch.h"
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { ARCHS = 10, PATH = 4400 };
+enum { ARCHS = 10, PATH = 4400, KEYS_MAX = 1 << 16 };
 
 static struct fetch f;
 static struct trust_how how;
+static struct bundle_writer out_file;
 static struct pins made;
 static const char *archs[ARCHS + 1];
-static char paths[ARCHS][PATH], from[ARCHS][600];
+static char from[ARCHS][600];
 static int narch;
+
+static int is_wanted(const char *arch)
+{
+	for (int i = 0; i < narch; i++)
+		if (str_eq(archs[i], arch))
+			return 1;
+	return 0;
+}
 
 static void told(const char *place, const struct why *why)
 {
@@ -79,112 +83,62 @@ static void told(const char *place, const struct why *why)
 		say("%s: %s [%s]", place, why->msg, reason_word(why->reason));
 }
 
-static int note_pin(struct trust_verdict *v, void *ctx)
-{
-	struct pin pin;
-	(void)ctx;
-	trust_pin(v, &pin);
-	pin_put(&made, &pin);
-	return 0;
-}
-
-static _Noreturn void stop(struct why *why)
+static _Noreturn void stop(const struct why *why)
 {
 	progress_end();
+	bundle_drop(&out_file);
 	fetch_close(&f);
 	die_why(why);
 }
 
-static int add_file(struct bundle_writer *w, const char *path, const char *name, struct why *why)
+/* A small file beside a release. */
+static struct seal *beside(const char *release, const char *name, struct why *why)
 {
-	struct seal *s = seal_open(AT_FDCWD, path, SEAL_MAX, why);
-	int rc = s ? bundle_add(w, name, seal_bytes(s), seal_size(s), why) : -1;
+	char path[PATH + 160];
+	str_fmt(path, sizeof path, "%.*s%s", (int)(strrchr(release, '/') + 1 - release), release, name);
+	return seal_open(AT_FDCWD, path, KEYS_MAX, why);
+}
+
+static int add_beside(const char *release, const char *name, struct why *why)
+{
+	struct seal *s = beside(release, name, why);
+	int rc = s ? bundle_add(&out_file, name, s, why) : -1;
 	seal_free(s);
 	return rc;
 }
 
-/* A file beside a release, as it goes into the bundle. */
-static int add_beside(struct bundle_writer *w, const char *release, const char *name, struct why *why)
+/* The keys are in the bundle once, so they have to be the same wherever each came from. */
+static int add_keys(const char *release, struct why *why)
 {
-	char path[PATH + 40];
-	str_fmt(path, sizeof path, "%.*s%s", (int)(strrchr(release, '/') + 1 - release), release, name);
-	return add_file(w, path, name, why);
+	static char first[65];
+	struct seal *s = beside(release, "distsign.pub", why);
+	int rc = !s ? -1 : *first && !str_eq(first, seal_sha256(s)) ?
+		why_set(why, R_BAD_ANSWER, "the places have different keys; name one of them alone with --mirror") : 0;
+	if (!rc && !*first) {
+		str_copy(first, sizeof first, seal_sha256(s));
+		rc = bundle_add(&out_file, "distsign.pub", s, why) < 0 ? -1 : add_beside(release, "distsign.pub.sig", why);
+	}
+	seal_free(s);
+	return rc;
 }
 
-static int same_keys(const char *a, const char *b)
+/* One machine's release, into the bundle. */
+static int get(const char *version, int i, struct why *why)
 {
-	struct buf x = {0}, y = {0};
-	struct why why;
-	char path[PATH + 40];
-	str_fmt(path, sizeof path, "%.*sdistsign.pub", (int)(strrchr(a, '/') + 1 - a), a);
-	int rc = file_read(AT_FDCWD, path, &x, 1 << 16, &why);
-	str_fmt(path, sizeof path, "%.*sdistsign.pub", (int)(strrchr(b, '/') + 1 - b), b);
-	int same = !rc && file_read(AT_FDCWD, path, &y, 1 << 16, &why) == 0 && x.len == y.len && !memcmp(x.p, y.p, x.len);
-	buf_free(&x), buf_free(&y);
-	return same;
-}
-
-static int fill(struct bundle_writer *w, struct why *why)
-{
-	if (add_beside(w, paths[0], "distsign.pub", why) < 0 || add_beside(w, paths[0], "distsign.pub.sig", why) < 0)
+	struct trust_verdict got;
+	struct pin pin;
+	char path[PATH], sig[160];
+	if (fetch_release(&f, version, archs[i], path, sizeof path, from[i], &got, why) < 0)
 		return -1;
-	for (int i = 0; i < narch; i++) {
-		char name[128], sig[160];
-		str_fmt(name, sizeof name, "%s", strrchr(paths[i], '/') + 1);
-		str_fmt(sig, sizeof sig, "%s.sig", name);
-		if (!same_keys(paths[0], paths[i]))
-			return why_set(why, R_BAD_ANSWER, "the places have different keys; name one of them alone with --mirror");
-		if (add_file(w, paths[i], name, why) < 0 || add_beside(w, paths[i], sig, why) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static long long write_bundle(const char *file, const char *version)
-{
-	struct bundle_writer w;
-	struct why why;
-	char tmp[PATH];
-	const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
-	if (str_fmt(tmp, sizeof tmp, "%.*s.%s.tmp.%d", (int)(name - file), file, name, (int)getpid()) < 0)
-		die(R_USAGE, "-o: the name is too long");
-	unlink(tmp);
-	int fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0) {
-		why_errno(&why, "write %s:", file);
-		stop(&why);
-	}
-	bundle_begin(&w, fd, version, time(NULL));
-	int rc = fill(&w, &why);
+	progress_end();
+	trust_pin(&got, &pin);
+	pin_put(&made, &pin);
+	str_fmt(sig, sizeof sig, "%s.sig", got.name);
+	int rc = add_keys(path, why);
 	if (!rc)
-		rc = bundle_end(&w, &why);
-	long long size = lseek(fd, 0, SEEK_END);
-	close(fd);
-	if (!rc && rename(tmp, file) < 0)
-		rc = why_errno(&why, "write %s:", file);
-	if (rc) {
-		unlink(tmp);
-		err_subject = file;
-		stop(&why);
-	}
-	return size;
-}
-
-static void save_lock(const char *path)
-{
-	struct pins all;
-	struct why why;
-	for (int i = 0; i < narch; i++) {
-		struct trust_how same = how;
-		same.arch = archs[i];
-		trust_file(paths[i], &same, note_pin, NULL);
-	}
-	if (pin_load(&all, path, &why) < 0 && errno != ENOENT)
-		stop(&why);
-	for (int i = 0; i < made.count; i++)
-		pin_put(&all, &made.p[i]);
-	if (pin_save(&all, path, &why) < 0)
-		stop(&why);
+		rc = bundle_add(&out_file, got.name, got.seal, why);
+	seal_free(got.seal);
+	return rc < 0 ? -1 : add_beside(path, sig, why);
 }
 
 int ts_fetch_main(char **argv)
@@ -192,7 +146,7 @@ int ts_fetch_main(char **argv)
 	struct rec out = {0};
 	struct pins lock;
 	struct why why;
-	const char *lock_path = NULL, *write_lock = NULL, *file = NULL, *version = "stable";
+	const char *write_lock = NULL, *file = NULL, *version = "stable";
 	char newest[32], name[80];
 	int mirrors = 0;
 	struct opt o = opt_start(argv, opts);
@@ -203,21 +157,26 @@ int ts_fetch_main(char **argv)
 		case 'q': out.mode = REC_NONE; break;
 		case 'V': version = o.val; break;
 		case 'o': file = o.val; break;
-		case 't': f.deadline = clock_ms() + opt_dur(&o); break;
+		case 't': f.net.deadline = clock_ms() + opt_dur(&o); break;
 		case OPT_ARCH:
 			if (!contents_is_arch(o.val) || narch == ARCHS)
 				opt_usage("--arch: Tailscale has no release for %s", o.val);
-			archs[narch++] = o.val;
+			if (!is_wanted(o.val))
+				archs[narch++] = o.val;
 			break;
 		case OPT_MIRROR:
 			if (mirrors == FETCH_MIRRORS)
 				opt_usage("--mirror: at most %d", FETCH_MIRRORS);
 			f.mirrors[mirrors++] = o.val;
 			break;
-		case OPT_CA: f.ca = o.val; break;
+		case OPT_CA: f.net.ca = o.val; break;
 		case OPT_ROOT: how.root = o.val; break;
 		case OPT_MAX_AGE: how.max_age_s = (opt_dur(&o) + 999) / 1000; break;
-		case OPT_LOCK: lock_path = o.val; break;
+		case OPT_LOCK:
+			if (pin_load(&lock, o.val, &why) < 0)
+				die_why(&why);
+			how.lock = &lock;
+			break;
 		case OPT_WRITE_LOCK: write_lock = o.val; break;
 		}
 	opt_want(&o, 0, 0);
@@ -226,11 +185,8 @@ int ts_fetch_main(char **argv)
 		opt_usage("-V: a version looks like 1.102.5; or stable, unstable, latest; not %s", version);
 	if (!narch && !(archs[narch++] = contents_own_arch()))
 		opt_usage("Tailscale has no release for this machine; name another with --arch");
-	if (lock_path && pin_load(&lock, lock_path, &why) < 0)
-		die_why(&why);
-	how.lock = lock_path ? &lock : NULL;
 	f.how = &how;
-	f.progress = progress_show;
+	f.net.progress = progress_show;
 	f.told = told;
 
 	if (fetch_open(&f, &why) < 0)
@@ -240,15 +196,16 @@ int ts_fetch_main(char **argv)
 			stop(&why);
 		version = newest;
 	}
-	for (int i = 0; i < narch; i++)
-		if (fetch_release(&f, version, archs[i], paths[i], PATH, from[i], &why) < 0)
-			stop(&why);
-	progress_end();
 	str_fmt(name, sizeof name, "tailscale_%s.moor", version);
 	file = file ? file : name;
-	long long size = write_bundle(file, version);
-	if (write_lock)
-		save_lock(write_lock);
+	if (bundle_begin(&out_file, file, version, time(NULL), f.net.deadline ? f.net.deadline : clock_ms(), &why) < 0)
+		stop(&why);
+	for (int i = 0; i < narch; i++)
+		if (get(version, i, &why) < 0)
+			stop(&why);
+	long long size = bundle_end(&out_file, &why);
+	if (size < 0 || (write_lock && pin_merge(&made, write_lock, &why) < 0))
+		stop(&why);
 
 	const char *places[ARCHS + 1] = {0};
 	char shown[ARCHS][600];

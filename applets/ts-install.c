@@ -229,16 +229,11 @@ static int seems_installed(const char *path)
 
 static void finish(const char *done, struct got *g, const char *before)
 {
-	struct pins all;
+	struct pins made = {&g->pin, 1};
 	struct why why;
 	install_prune(&in, said_kept);
 	print(done, &g->r, before);
-	if (!write_lock)
-		return;
-	if (pin_load(&all, write_lock, &why) < 0 && errno != ENOENT)
-		die_why(&why);
-	pin_put(&all, &g->pin);
-	if (pin_save(&all, write_lock, &why) < 0)
+	if (write_lock && pin_merge(&made, write_lock, &why) < 0)
 		die_why(&why);
 }
 
@@ -387,7 +382,7 @@ static void from_net(const char *version)
 		return;
 	if (!allow_downgrade && release_check_downgrade(version, in.current, "which is installed", &why) < 0)
 		fail(&why);
-	if (fetch_release(&net, version, how.arch, path, sizeof path, from, &why) < 0)
+	if (fetch_release(&net, version, how.arch, path, sizeof path, from, NULL, &why) < 0)
 		fail(&why);
 	source = from;
 	how.version = version;
@@ -546,7 +541,7 @@ int ts_install_main(char **argv)
 	struct pins lock;
 	struct why why;
 	net.dir = -1;
-	const char *lock_path = NULL, *version = NULL, *apt = NULL, *suite = NULL;
+	const char *version = NULL, *apt = NULL, *suite = NULL;
 	int what = 0, mirrors = 0, by_go = 0;
 	struct opt o = opt_start(argv, opts);
 	for (int c; (c = opt_next(&o)); )
@@ -557,16 +552,20 @@ int ts_install_main(char **argv)
 		case 'n': dry_run = 1; break;
 		case 'f': force = 1; break;
 		case 'V': version = o.val; break;
-		case 't': net.deadline = clock_ms() + opt_dur(&o); break;
+		case 't': net.net.deadline = clock_ms() + opt_dur(&o); break;
 		case OPT_ARCH: how.arch = o.val; break;
 		case OPT_PREFIX: prefix = o.val; break;
 		case OPT_DAEMON_ONLY: daemon_only = 1; break;
 		case OPT_ALLOW_DOWNGRADE: allow_downgrade = 1; break;
 		case OPT_SHA256: how.sha256 = o.val; break;
-		case OPT_LOCK: lock_path = o.val; break;
+		case OPT_LOCK:
+			if (pin_load(&lock, o.val, &why) < 0)
+				die_why(&why);
+			how.lock = &lock;
+			break;
 		case OPT_WRITE_LOCK: write_lock = o.val; break;
 		case OPT_ROOT: how.root = o.val; break;
-		case OPT_CA: net.ca = o.val; break;
+		case OPT_CA: net.net.ca = o.val; break;
 		case OPT_APT: apt = o.val; break;
 		case OPT_FROM_GO: by_go = 1; break;
 		case OPT_SUITE: suite = o.val; break;
@@ -586,7 +585,7 @@ int ts_install_main(char **argv)
 	int is_track = version && (str_eq(version, "stable") || str_eq(version, "unstable") || str_eq(version, "latest"));
 	if (version && !is_track && !release_is_version(version))
 		opt_usage("-V: a version looks like 1.102.5, not %s", version);
-	if (by_go && (apt || dry_run || write_lock || lock_path || how.sha256 || (how.arch && !str_eq(how.arch, contents_own_arch()))))
+	if (by_go && (apt || dry_run || write_lock || how.lock || how.sha256 || (how.arch && !str_eq(how.arch, contents_own_arch()))))
 		opt_usage("--from-go builds for this machine, and knows no signatures and pins");
 	if (is_track && (apt || by_go || o.count))
 		opt_usage("-V %s is for what is fetched", version);
@@ -599,9 +598,6 @@ int ts_install_main(char **argv)
 		opt_usage("Tailscale has no release for this machine; name another with --arch");
 	if (!contents_is_arch(how.arch))
 		opt_usage("--arch: Tailscale has no release for %s", how.arch);
-	if (lock_path && pin_load(&lock, lock_path, &why) < 0)
-		die_why(&why);
-	how.lock = lock_path ? &lock : NULL;
 
 	out.table = what == OPT_LIST;
 	switch (what) {
@@ -615,7 +611,7 @@ int ts_install_main(char **argv)
 	default:
 		source = *o.operands;
 		net.how = &how;
-		net.progress = progress_show;
+		net.net.progress = progress_show;
 		net.told = told;
 		open_it(!dry_run);
 		if (!by_go && (apt || !source || strstr(source, "://")) && fetch_open(&net, &why) < 0)

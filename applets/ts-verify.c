@@ -60,7 +60,6 @@
 #include "str.h"
 #include "trust.h"
 #include "opts/ts-verify.h"
-#include <errno.h>
 #include <string.h>
 
 static struct rec out;
@@ -104,24 +103,12 @@ static int show(struct trust_verdict *v, void *ctx)
 	return 0;
 }
 
-static void write_lock(const char *path)
-{
-	struct pins all;
-	struct why why;
-	if (pin_load(&all, path, &why) < 0 && errno != ENOENT)
-		die_why(&why);
-	for (int i = 0; i < made.count; i++)
-		pin_put(&all, &made.p[i]);
-	if (pin_save(&all, path, &why) < 0)
-		die_why(&why);
-}
-
 int ts_verify_main(char **argv)
 {
 	struct trust_how how = {0};
 	struct pins lock;
 	struct why why;
-	const char *lock_path = NULL, *write_path = NULL;
+	const char *write_path = NULL;
 	struct opt o = opt_start(argv, opts);
 	for (int c; (c = opt_next(&o)); )
 		switch (c) {
@@ -136,7 +123,11 @@ int ts_verify_main(char **argv)
 		case OPT_INDEX: how.index = o.val; break;
 		case OPT_SUITE: how.suite = o.val; break;
 		case OPT_SHA256: how.sha256 = o.val; break;
-		case OPT_LOCK: lock_path = o.val; break;
+		case OPT_LOCK:
+			if (pin_load(&lock, o.val, &why) < 0)
+				die_why(&why);
+			how.lock = &lock;
+			break;
 		case OPT_WRITE_LOCK: write_path = o.val; break;
 		}
 	opt_want(&o, 1, OPT_MANY);
@@ -146,16 +137,13 @@ int ts_verify_main(char **argv)
 		opt_usage("--sha256: 64 hexadecimal digits, not %s", how.sha256);
 	if (how.sha256 && o.count > 1)
 		opt_usage("--sha256 is of one FILE");
-	if (lock_path && pin_load(&lock, lock_path, &why) < 0)
-		die_why(&why);
-	how.lock = lock_path ? &lock : NULL;
 
 	int bad = 0;
 	out.table = 1;
 	for (char **file = o.operands; *file; file++)
 		bad += trust_file(*file, &how, show, NULL);
 	rec_finish(&out);
-	if (write_path && !bad)
-		write_lock(write_path);
+	if (write_path && !bad && pin_merge(&made, write_path, &why) < 0)
+		die_why(&why);
 	return bad ? EXIT_NO : EXIT_DONE;
 }

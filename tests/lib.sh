@@ -38,6 +38,7 @@ for v in $(env | cut -d= -f1 | grep -E "^($outside)_[A-Za-z_0-9]*\$"); do
 done
 unset CI http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY BUILD_ID TERM
 unset SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE NIX_SSL_CERT_FILE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS v
+export PYTHONDONTWRITEBYTECODE=1	# the tree may be read-only
 # What an applet holds until it ends is not freed; leaks are looked for in the unit tests.
 export ASAN_OPTIONS="detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 

@@ -26,6 +26,15 @@ int slice_eq(struct slice s, const char *text)
 	return strlen(text) == s.len && !memcmp(s.p, text, s.len);
 }
 
+struct slice slice_trim(struct slice s)
+{
+	while (s.len && (*s.p == ' ' || *s.p == '\t'))
+		s.p++, s.len--;
+	while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
 int str_fmt(char *dst, size_t size, const char *fmt, ...)
 {
 	va_list ap;

@@ -29,15 +29,6 @@ static int same_word(struct slice s, const char *word)
 	return s.len == strlen(word) && !strncasecmp(s.p, word, s.len);
 }
 
-static struct slice trim(struct slice s)
-{
-	while (s.len && (*s.p == ' ' || *s.p == '\t'))
-		s.p++, s.len--;
-	while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-		s.len--;
-	return s;
-}
-
 /* The text up to mark, which is taken off as well; without one, all of it. */
 static struct slice cut(struct slice *s, char mark)
 {
@@ -199,7 +190,7 @@ static int header(struct slice line, struct slice *name, struct slice *value)
 	*name = cut(value, ':');
 	if (name->len == line.len || !is_token(*name))
 		return -1;
-	*value = trim(*value);
+	*value = slice_trim(*value);
 	return 0;
 }
 
@@ -208,7 +199,7 @@ static int take_cred(struct slice value, struct proxy_req *r)
 	struct slice scheme = cut(&value, ' ');
 	if (!same_word(scheme, "Basic"))
 		return 0;
-	return from_base64(trim(value), r->cred, sizeof r->cred);
+	return from_base64(slice_trim(value), r->cred, sizeof r->cred);
 }
 
 int proxy_http(const char *p, size_t len, struct proxy_req *r)

@@ -14,6 +14,8 @@ struct seal {
 	size_t len, room, max;
 	int trusted;
 	unsigned known;				/* which digests have been made */
+	unsigned along;				/* and which are being made while bytes come */
+	struct digest running[2];
 	unsigned char digest[DIGEST_KINDS][DIGEST_MAX];
 	char sha256[65];
 };
@@ -40,6 +42,26 @@ static int grow(struct seal *s, size_t room)
 	return 0;
 }
 
+static const enum digest_kind of_release[2] = {DIGEST_SHA256, DIGEST_BLAKE2S};
+
+void seal_hash_along(struct seal *s)
+{
+	for (int i = 0; i < 2; i++) {
+		digest_start(&s->running[i], of_release[i]);
+		digest_add(&s->running[i], s->p, s->len);
+		s->along |= 1u << of_release[i];
+	}
+}
+
+static void stop_hashing(struct seal *s)
+{
+	unsigned char sum[DIGEST_MAX];
+	for (int i = 0; i < 2; i++)
+		if (s->along & 1u << of_release[i])
+			digest_end(&s->running[i], sum);
+	s->along = 0;
+}
+
 int seal_add(struct seal *s, const void *p, size_t n)
 {
 	if (s->trusted || n > s->max - s->len)
@@ -48,6 +70,9 @@ int seal_add(struct seal *s, const void *p, size_t n)
 		return -1;
 	if (n)
 		memcpy(s->p + s->len, p, n);
+	for (int i = 0; i < 2; i++)
+		if (s->along & 1u << of_release[i])
+			digest_add(&s->running[i], s->p + s->len, n);
 	s->len += n;
 	s->known = 0;
 	return 0;
@@ -55,12 +80,19 @@ int seal_add(struct seal *s, const void *p, size_t n)
 
 void seal_cut(struct seal *s)
 {
-	if (!s->trusted)
-		s->len = s->known = 0;
+	if (s->trusted)
+		return;
+	int is_along = s->along != 0;
+	stop_hashing(s);
+	s->len = s->known = 0;
+	if (is_along)
+		seal_hash_along(s);
 }
 
 void seal_free(struct seal *s)
 {
+	if (s)
+		stop_hashing(s);
 	if (s && s->p)
 		munmap(s->p, s->room);
 	free(s);
@@ -133,8 +165,12 @@ size_t seal_size(const struct seal *s)
 
 const unsigned char *seal_digest(struct seal *s, enum digest_kind kind)
 {
-	if (!(s->known & 1u << kind))
+	if (s->along & 1u << kind) {
+		digest_end(&s->running[kind != of_release[0]], s->digest[kind]);
+		s->along &= ~(1u << kind);
+	} else if (!(s->known & 1u << kind)) {
 		digest_of(kind, s->p, s->len, s->digest[kind]);
+	}
 	s->known |= 1u << kind;
 	return s->digest[kind];
 }

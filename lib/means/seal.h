@@ -24,6 +24,9 @@ struct seal *seal_open(int dir, const char *path, size_t max, struct why *);
 struct seal *seal_new(size_t max);
 int  seal_add(struct seal *, const void *, size_t);
 void seal_cut(struct seal *);		/* empties: for starting again */
+/* From now on SHA-256 and BLAKE2s are made of what is added while it is in the processor's cache, so that there is no
+ * second pass. Asking for one ends that for it: what is added later is then hashed from the beginning. */
+void seal_hash_along(struct seal *);
 void seal_free(struct seal *);		/* takes NULL */
 
 const unsigned char *seal_bytes(const struct seal *);	/* never NULL */

@@ -226,9 +226,9 @@ static int open_filters(struct unpack *u, struct why *why)
 	return 0;
 }
 
-static int open_gzip(struct unpack *u, struct why *why)
+static int open_gzip(struct unpack *u, int is_all, struct why *why)
 {
-	int rc = inflate_whole(u, why);
+	int rc = is_all ? inflate_whole(u, why) : 0;
 	if (rc)
 		return rc < 0 ? -1 : 0;
 	u->form = GZIP;
@@ -246,7 +246,7 @@ static int starts(const struct unpack *u, const char *magic, size_t n)
 	return u->in_len >= n && !memcmp(u->in, magic, n);
 }
 
-static int open_source(struct unpack **out, const struct seal *s, int is_text, struct why *why)
+static int open_source(struct unpack **out, const struct seal *s, int is_text, int is_all, struct why *why)
 {
 	*out = NULL;
 	if (!seal_trusted(s))
@@ -258,7 +258,7 @@ static int open_source(struct unpack **out, const struct seal *s, int is_text, s
 	if (!is_text && starts(u, "!<arch>\n", 8))
 		rc = enter_deb(u, why);
 	if (!rc && starts(u, "\x1f\x8b", 2))
-		rc = open_gzip(u, why);
+		rc = open_gzip(u, is_all, why);
 	else if (!rc && (starts(u, "\xfd" "7zXZ\0", 6) || starts(u, "\x28\xb5\x2f\xfd", 4)))
 		rc = open_filters(u, why);
 	if (rc < 0)
@@ -270,7 +270,12 @@ static int open_source(struct unpack **out, const struct seal *s, int is_text, s
 
 int unpack_open(struct unpack **out, const struct seal *s, struct why *why)
 {
-	return open_source(out, s, 0, why);
+	return open_source(out, s, 0, 1, why);
+}
+
+int unpack_open_start(struct unpack **out, const struct seal *s, struct why *why)
+{
+	return open_source(out, s, 0, 0, why);
 }
 
 void unpack_close(struct unpack *u)
@@ -394,7 +399,7 @@ int unpack_to(struct unpack *u, int dir, const char *name, int mode, int (*tap)(
 int unpack_text(const struct seal *s, struct buf *b, size_t max, struct why *why)
 {
 	struct unpack *u;
-	int rc = open_source(&u, s, 1, why);
+	int rc = open_source(&u, s, 1, 1, why);
 	b->max = max;
 	while (!rc && (rc = more(u, why)) > 0) {
 		rc = buf_add(b, u->block, u->left);

@@ -26,22 +26,13 @@ static int cut_line(struct slice *rest, struct slice *line)
 	return 1;
 }
 
-static struct slice trim(struct slice s)
-{
-	while (s.len && (*s.p == ' ' || *s.p == '\t'))
-		s.p++, s.len--;
-	while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-		s.len--;
-	return s;
-}
-
 /* "Name: value" is this field: its value. */
 static int is_field(struct slice line, const char *name, struct slice *value)
 {
 	size_t n = strlen(name);
 	if (line.len <= n || strncasecmp(line.p, name, n) || line.p[n] != ':')
 		return 0;
-	*value = trim((struct slice){line.p + n + 1, line.len - n - 1});
+	*value = slice_trim((struct slice){line.p + n + 1, line.len - n - 1});
 	return 1;
 }
 
@@ -81,16 +72,16 @@ static int bad(struct why *why, const char *what)
 static int read_listed(struct slice line, struct apt_file *f)
 {
 	char digits[20];
-	struct slice s = trim(line);
+	struct slice s = slice_trim(line);
 	size_t n = 0;
 	if (s.len < 64 + 4 || sign_unhex(f->sha256, 32, s.p, 64) < 0 || s.p[64] != ' ')
 		return -1;
-	s = trim((struct slice){s.p + 64, s.len - 64});
+	s = slice_trim((struct slice){s.p + 64, s.len - 64});
 	while (n < s.len && s.p[n] >= '0' && s.p[n] <= '9')
 		n++;
 	if (str_copy_slice(digits, sizeof digits, (struct slice){s.p, n}) < 0 || str_num(digits, 0, size_most, &f->size) < 0)
 		return -1;
-	s = trim((struct slice){s.p + n, s.len - n});
+	s = slice_trim((struct slice){s.p + n, s.len - n});
 	return memchr(s.p, 0, s.len) || str_copy_slice(f->path, sizeof f->path, s) < 0 || !is_path(f->path) ? -1 : 0;
 }
 
@@ -118,7 +109,7 @@ static int collect(struct slice line, void *ctx)
 		return -1;
 	if (all->n == all->room)
 		all->p = xrealloc(all->p, (all->room = all->room ? all->room * 2 : 64) * sizeof *all->p);
-	line = trim(line);
+	line = slice_trim(line);
 	const char *space = memrchr(line.p, ' ', line.len);
 	all->p[all->n++] = (struct slice){space + 1, line.p + line.len - space - 1};
 	return 0;

@@ -5,10 +5,11 @@
 #include "file.h"
 #include "json.h"
 #include "release.h"
-#include "sign.h"
 #include "str.h"
 #include "ustar.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -157,11 +158,36 @@ struct seal *bundle_read(const struct bundle *b, const struct bundle_entry *e, s
 
 /* ---- writing ---- */
 
-void bundle_begin(struct bundle_writer *w, int fd, const char *version, long long now)
+/* The file beside it, ours alone. What had the lock before may have renamed it since: then it is another file. */
+static int open_beside(struct bundle_writer *w, long long deadline, struct why *why)
+{
+	struct stat here, there;
+	for (;;) {
+		int fd = file_lock(AT_FDCWD, w->tmp, deadline, why);
+		if (fd < 0 && why->reason == R_BUSY)
+			return why_set(why, R_BUSY, "%s: another moorbox is writing it", w->file);
+		if (fd < 0)
+			return why_errno(why, "write %s:", w->file);
+		if (fstat(fd, &here) == 0 && lstat(w->tmp, &there) == 0 && here.st_ino == there.st_ino && here.st_dev == there.st_dev)
+			return fd;
+		close(fd);
+	}
+}
+
+int bundle_begin(struct bundle_writer *w, const char *file, const char *version, long long now, long long deadline, struct why *why)
 {
 	char stamp[32];
+	const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
 	memset(w, 0, sizeof *w);
-	w->fd = fd;
+	w->fd = -1;
+	w->file = file;
+	if (str_fmt(w->tmp, sizeof w->tmp, "%.*s.%s.part", (int)(name - file), file, name) < 0)
+		return why_set(why, R_USAGE, "the name of the output is too long");
+	w->fd = open_beside(w, deadline, why);
+	if (w->fd < 0)
+		return -1;
+	if (ftruncate(w->fd, 0) < 0 || fchmod(w->fd, 0644) < 0)
+		return why_errno(why, "write %s:", file);
 	w->made = now;
 	str_copy(w->version, sizeof w->version, version);
 	clock_stamp(stamp, now);
@@ -169,6 +195,7 @@ void bundle_begin(struct bundle_writer *w, int fd, const char *version, long lon
 	json_w_str(&w->manifest, "version", version);
 	json_w_str(&w->manifest, "made", stamp);
 	json_w_arr(&w->manifest, "files");
+	return 0;
 }
 
 static int write_entry(struct bundle_writer *w, const char *name, const void *p, size_t n, struct why *why)
@@ -176,38 +203,45 @@ static int write_entry(struct bundle_writer *w, const char *name, const void *p,
 	unsigned char head[USTAR_BLOCK];
 	static const unsigned char zero[USTAR_BLOCK];
 	ustar_write(head, name, n, w->made, 0644);
-	w->failed |= file_full_write(w->fd, head, sizeof head) < 0 || file_full_write(w->fd, p, n) < 0 ||
-		file_full_write(w->fd, zero, -n & (USTAR_BLOCK - 1)) < 0;
-	return w->failed ? why_errno(why, "write the bundle:") : 0;
+	return file_full_write(w->fd, head, sizeof head) < 0 || file_full_write(w->fd, p, n) < 0 ||
+		file_full_write(w->fd, zero, -n & (USTAR_BLOCK - 1)) < 0 ? why_errno(why, "write %s:", w->file) : 0;
 }
 
-int bundle_add(struct bundle_writer *w, const char *name, const void *p, size_t n, struct why *why)
+int bundle_add(struct bundle_writer *w, const char *name, struct seal *s, struct why *why)
 {
-	unsigned char sum[DIGEST_MAX];
-	char hex[65];
-	if (!belongs(name) || ++w->count == BUNDLE_ENTRIES) {
-		w->failed = 1;
+	if (!belongs(name) || ++w->count == BUNDLE_ENTRIES)
 		return why_set(why, R_WRONG_FILE, "%s does not belong in a bundle", name);
-	}
-	digest_of(DIGEST_SHA256, p, n, sum);
 	json_w_obj(&w->manifest, NULL);
 	json_w_str(&w->manifest, "name", name);
-	json_w_num(&w->manifest, "size", n);
-	json_w_str(&w->manifest, "sha256", sign_hex(hex, sum, 32));
+	json_w_num(&w->manifest, "size", seal_size(s));
+	json_w_str(&w->manifest, "sha256", seal_sha256(s));
 	json_w_end(&w->manifest, '}');
-	return write_entry(w, name, p, n, why);
+	return write_entry(w, name, seal_bytes(s), seal_size(s), why);
 }
 
-int bundle_end(struct bundle_writer *w, struct why *why)
+long long bundle_end(struct bundle_writer *w, struct why *why)
 {
 	static const unsigned char zero[2 * USTAR_BLOCK];
 	json_w_end(&w->manifest, ']');
 	json_w_end(&w->manifest, '}');
 	buf_ch(&w->manifest, '\n');
-	int rc = w->failed ? why_set(why, R_SYSTEM, "the bundle could not be written") :
-		write_entry(w, "manifest.json", w->manifest.p, w->manifest.len, why);
-	if (!rc && (file_full_write(w->fd, zero, sizeof zero) < 0 || fsync(w->fd) < 0))
-		rc = why_errno(why, "write the bundle:");
+	if (write_entry(w, "manifest.json", w->manifest.p, w->manifest.len, why) < 0)
+		return -1;
+	if (file_full_write(w->fd, zero, sizeof zero) < 0 || fsync(w->fd) < 0 || rename(w->tmp, w->file) < 0)
+		return why_errno(why, "write %s:", w->file);
+	long long size = lseek(w->fd, 0, SEEK_END);
 	buf_free(&w->manifest);
-	return rc;
+	close(w->fd);
+	w->file = NULL;
+	return size;
+}
+
+void bundle_drop(struct bundle_writer *w)
+{
+	if (!w->file || w->fd < 0)
+		return;
+	unlink(w->tmp);
+	buf_free(&w->manifest);
+	close(w->fd);
+	w->file = NULL;
 }

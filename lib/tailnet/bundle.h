@@ -27,11 +27,13 @@ const struct bundle_entry *bundle_find(const struct bundle *, const char *name);
 struct seal *bundle_read(const struct bundle *, const struct bundle_entry *, size_t max, struct why *);	/* not trusted yet; NULL with why */
 int  bundle_is(const unsigned char *start, size_t len);		/* may the file be one? (a tar's first 512 bytes) */
 
-/* Writing, to a file of the caller's, who renames it when bundle_end was 0. The manifest is made of what was added, and
- * comes last. bundle_add: 0, or -1; then bundle_end fails as well. */
-struct bundle_writer { int fd, failed, count; long long made; struct buf manifest; char version[32]; };
-void bundle_begin(struct bundle_writer *, int fd, const char *version, long long now);
-int  bundle_add(struct bundle_writer *, const char *name, const void *, size_t, struct why *);
-int  bundle_end(struct bundle_writer *, struct why *);
+/* Writing, beside the file and renamed over it at the end. The file beside it is locked, so that only one writes: [busy] at
+ * the deadline; what a killed one left is used again. The manifest is made of what was added, and comes last. Whatever
+ * fails, bundle_drop is due, and the old file is as it was. 0, or -1. */
+struct bundle_writer { int fd, count; long long made; struct buf manifest; char version[32]; const char *file; char tmp[4400]; };
+int  bundle_begin(struct bundle_writer *, const char *file, const char *version, long long now, long long deadline, struct why *);
+int  bundle_add(struct bundle_writer *, const char *name, struct seal *, struct why *);	/* trusted or not; its SHA-256 is asked for */
+long long bundle_end(struct bundle_writer *, struct why *);	/* fsynced and renamed: its size; or -1 */
+void bundle_drop(struct bundle_writer *);	/* harmless after bundle_end, and before bundle_begin on zeros */
 
 #endif

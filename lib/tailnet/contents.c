@@ -17,6 +17,7 @@ static const struct machine { const char *name, *deb; unsigned char class, data;
 	{"riscv64", "riscv64", 2, 1, EM_RISCV},
 };
 enum { MACHINES = sizeof machines / sizeof *machines, UNITS = 64, UNIT_MAX = 65536 };
+enum { GLANCE = 64 };		/* bytes of a program that tell its machine */
 enum { STAMP = 22, SEAM = 96 };		/* "-t", nine digits, "-g", nine digits; a whole stamp with its version is shorter than SEAM */
 
 static const struct machine *machine_named(const char *name)
@@ -151,7 +152,7 @@ static int check_program(const struct program *g, const char *name, const char *
 {
 	const struct machine *m = machine_named(arch);
 	const unsigned char *h = g->head;
-	if (g->seen < 64 || memcmp(h, ELFMAG, SELFMAG))
+	if (g->seen < GLANCE || memcmp(h, ELFMAG, SELFMAG))
 		return why_set(why, R_WRONG_FILE, "%s in it is not a program", name);
 	unsigned number = h[EI_DATA] == ELFDATA2MSB ? h[18] << 8 | h[19] : h[19] << 8 | h[18];
 	if (!m || h[EI_CLASS] != m->class || h[EI_DATA] != m->data || number != m->number)
@@ -166,7 +167,7 @@ static int check_program(const struct program *g, const char *name, const char *
 struct walk {
 	struct contents *c;
 	const struct contents_want *want;
-	int is_deb, dir;
+	int is_deb, is_glance, dir;
 	unsigned parts, seen, written;
 	char top[64];
 	char units[UNITS][64];
@@ -211,9 +212,9 @@ static int program_entry(struct walk *w, struct unpack *u, const struct ustar *e
 	} else {
 		const void *p;
 		long n;
-		while ((n = unpack_data(u, &p, why)) > 0)
+		while ((n = unpack_data(u, &p, why)) > 0 && !(w->is_glance && g.seen >= GLANCE))
 			see(&g, p, n, why);
-		rc = n;
+		rc = n < 0 ? -1 : 0;
 	}
 	if (rc || check_program(&g, name, w->c->arch, why) < 0)
 		return -1;
@@ -278,14 +279,14 @@ static int finish(struct walk *w, struct why *why)
 static int walk(struct walk *w, struct unpack *u, struct why *why)
 {
 	struct ustar e;
-	int rc;
-	while ((rc = unpack_next(u, &e, why)) > 0) {
+	int rc = 0;
+	while (!(w->is_glance && w->seen) && (rc = unpack_next(u, &e, why)) > 0) {
 		if (e.mtime > w->c->newest)
 			w->c->newest = e.mtime;
 		if ((w->is_deb ? deb_entry(w, u, &e, why) : tgz_entry(w, u, &e, why)) < 0)
 			return -1;
 	}
-	return rc < 0 ? -1 : finish(w, why);
+	return rc < 0 ? -1 : rc ? 0 : finish(w, why);
 }
 
 static int begin_deb(struct walk *w, const char *version, const char *arch, struct why *why)
@@ -316,6 +317,20 @@ int contents_read(const struct seal *s, const struct contents_want *want, const 
 		unlinkat(dir, "tailscaled", 0);
 	if (rc && w->written & CONTENTS_TAILSCALE)
 		unlinkat(dir, "tailscale", 0);
+	free(w);
+	return rc;
+}
+
+int contents_glance(const struct seal *s, const struct contents_want *want, struct contents *c, struct why *why)
+{
+	struct unpack *u;
+	struct walk *w = xalloc(sizeof *w);
+	memset(c, 0, sizeof *c);
+	w->c = c, w->want = want, w->dir = -1, w->is_glance = 1;
+	int rc = unpack_open_start(&u, s, why);
+	if (!rc)
+		rc = walk(w, u, why);
+	unpack_close(u);
 	free(w);
 	return rc;
 }

@@ -32,6 +32,10 @@ struct contents_want {
 int contents_read(const struct seal *, const struct contents_want *, const char *deb_version, const char *deb_arch,
 	int dir, unsigned parts, struct contents *, struct why *);
 
+/* A look at the beginning of a .tgz, without inflating the rest: its top folder is what was asked for, and the first program
+ * in it is for that machine. newest and the sizes are those of what was seen; want's not_before is not looked at. 0, or -1. */
+int contents_glance(const struct seal *, const struct contents_want *, struct contents *, struct why *);
+
 /* "tailscale_1.102.5_amd64" (a folder's name; a file's without .tgz). 0, or -1. */
 int contents_name(const char *, char version[static 32], char arch[static 16]);
 int contents_is_arch(const char *);			/* has Tailscale releases for it? */

@@ -3,14 +3,15 @@
  *	CACHE/VERSION/		$XDG_CACHE_HOME/moorbox/releases, else ~/.cache/...; a private one for this call where that
  *	  NAME.tgz .sig		cannot be written
  *	  distsign.pub .sig
- *	  NAME.tgz.part .from	what has come so far, and what the server said it was: to go on from there
+ *	  NAME.tgz.part .from	see download.h
+ *	  .lock			who works here; for url/ and apt/, of one call only, it is beside them
  *
- * Nothing that comes is believed: what is there is verified by trust.h at each use, whichever way it came, and a place
- * whose bytes are not authentic is passed over like one that does not answer. No HEAD, since some proxies refuse it.
- * Redirects go to https and to hosts that were named, or Tailscale's own; a length, a range and a shape must be right.
+ * What is there is verified by trust.h at each use, whichever way it came, and a place whose bytes are not authentic is
+ * passed over like one that does not answer. Nothing is inflated for that but the beginning.
  */
 #ifndef FETCH_H
 #define FETCH_H
+#include "download.h"
 #include "err.h"
 #include "trust.h"
 
@@ -18,13 +19,14 @@ enum { FETCH_MIRRORS = 16 };
 
 struct fetch {
 	const char *mirrors[FETCH_MIRRORS + 1];	/* NULL-ended: URLs, or folders with the files */
-	const char *ca;
+	struct download net;		/* the caller's: ca, deadline, progress */
 	const struct trust_how *how;	/* what a release has to be; version and arch are filled in here */
-	long long deadline;
-	void (*progress)(const char *name, long long done, long long total);	/* or NULL */
+	int seen;			/* folder of seen.h's dates; -1: none */
+	int may_note, may_go_back;	/* a date may be written there; an older one is fine */
 	void (*told)(const char *place, const struct why *);	/* what a place answered; why NULL: it had it */
 	int dir;			/* private from here */
-	char cache[4000];
+	int lock;
+	char cache[4000], locked[32];
 	int is_temporary;
 };
 
@@ -35,8 +37,10 @@ void fetch_close(struct fetch *);
  * the cache. It is a hint: nobody signs it. 0, or -1. */
 int fetch_version(struct fetch *, const char *track, char version[static 32], struct why *);
 
-/* Verified, with its signatures beside it: path; from: where it came from. 0; -1: what the last place answered. */
-int fetch_release(struct fetch *, const char *version, const char *arch, char *path, int size, char from[static 600], struct why *);
+/* Verified, with its signatures beside it: path; from: where it came from. got (or NULL): the verdict, whose seal is the
+ * caller's. 0; -1: what the last place answered; [busy] at once, or at the deadline if there is one. */
+int fetch_release(struct fetch *, const char *version, const char *arch, char *path, int size, char from[static 600],
+	struct trust_verdict *got, struct why *);
 
 /* A release or bundle from a URL of its own, and what vouches for it as far as it is there; not verified. 0, or -1. */
 int fetch_url(struct fetch *, const char *url, char *path, int size, struct why *);

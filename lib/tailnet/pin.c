@@ -6,6 +6,7 @@
 #include "release.h"
 #include "sign.h"
 #include "str.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdlib.h>
@@ -138,5 +139,17 @@ int pin_save(const struct pins *pins, const char *path, struct why *why)
 	free(folder);
 	free(name);
 	buf_free(&b);
+	return rc;
+}
+
+int pin_merge(const struct pins *pins, const char *path, struct why *why)
+{
+	struct pins all;
+	if (pin_load(&all, path, why) < 0 && (why->reason == R_BAD_LOCK || errno != ENOENT))
+		return -1;
+	for (int i = 0; i < pins->count; i++)
+		pin_put(&all, &pins->p[i]);
+	int rc = pin_save(&all, path, why);
+	pin_free(&all);
 	return rc;
 }

@@ -24,5 +24,6 @@ int  pin_check(const struct pins *, const struct pin *have, struct why *);
 
 void pin_put(struct pins *, const struct pin *);		/* adds it, or replaces the one of the same file */
 int  pin_save(const struct pins *, const char *path, struct why *);	/* sorted, beside and renamed, 0644 */
+int  pin_merge(const struct pins *, const char *path, struct why *);	/* puts them into the lock file, made if need be. 0, or -1 */
 
 #endif

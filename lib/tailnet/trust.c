@@ -116,7 +116,11 @@ static int tgz(struct job *j, struct trust_verdict *v)
 {
 	struct contents_want want = wanted(j->how);
 	int stage = j->how->parts ? j->how->stage : -1;
-	if (by_distsign(j, v) < 0 || contents_read(v->seal, &want, NULL, NULL, stage, j->how->parts, &v->what, &v->why) < 0)
+	if (by_distsign(j, v) < 0)
+		return -1;
+	int rc = j->how->glance && !j->how->max_age_s ? contents_glance(v->seal, &want, &v->what, &v->why) :
+		contents_read(v->seal, &want, NULL, NULL, stage, j->how->parts, &v->what, &v->why);
+	if (rc)
 		return -1;
 	v->product = "tailscale";
 	return 0;
@@ -356,17 +360,48 @@ static void whole_bundle(struct job *j, struct bundle *b)
 	}
 }
 
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/* The folder that path is in. */
+static int open_folder(const char *path)
+{
+	const char *name = last_part(path);
+	char *folder = name == path ? xstrdup(".") : name == path + 1 ? xstrdup("/") : xstrndup(path, name - 1 - path);
+	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = errno;
+	free(folder);
+	errno = err;
+	return dir;
+}
+
+int trust_seal(struct seal *s, const char *path, const struct trust_how *how, int (*fn)(struct trust_verdict *, void *), void *ctx)
+{
+	struct why why;
+	struct job j = {.how = how, .fn = fn, .ctx = ctx, .path = path, .dir = open_folder(path)};
+	if (j.dir < 0) {
+		seal_free(s);
+		why_errno(&why, "read %s:", path);
+		s = NULL;
+	}
+	one(&j, last_part(path), s, &why);
+	if (j.dir >= 0)
+		close(j.dir);
+	return j.bad;
+}
+
 int trust_file(const char *path, const struct trust_how *how, int (*fn)(struct trust_verdict *, void *), void *ctx)
 {
 	struct job j = {.how = how, .fn = fn, .ctx = ctx, .path = path, .dir = AT_FDCWD};
 	struct why why = {0};
 	unsigned char start[USTAR_BLOCK];
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	char *folder = slash == path ? xstrdup("/") : slash ? xstrndup(path, slash - path) : xstrdup(".");
+	const char *name = last_part(path);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd >= 0)
-		j.dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(folder);
+		j.dir = open_folder(path);
 	if (fd < 0 || j.dir < 0) {
 		why_errno(&why, "read %s:", path);
 		one(&j, name, NULL, &why);

@@ -27,6 +27,7 @@ struct trust_how {
 	const char *sha256;		/* 64 hex digits; NULL: none */
 	const struct pins *lock;	/* NULL: none */
 	long long max_age_s;		/* 0: any */
+	int glance;			/* of a .tgz look at the beginning only (contents_glance), unless its age is asked for */
 	int stage;			/* with parts: an empty directory that they are written to while they are looked at, once */
 	unsigned parts;			/* they are authentic; to be emptied when the verdict is no. CONTENTS_TAILSCALED... */
 };
@@ -50,6 +51,9 @@ struct trust_verdict {
 /* fn for the file, or each machine's file of a bundle (only those of how->arch, when that is given). Non-zero from fn
  * ends it. The number of verdicts that were not good, at least 1 when there was none. dir: where path is looked up (AT_FDCWD). */
 int trust_file(const char *path, const struct trust_how *, int (*fn)(struct trust_verdict *, void *ctx), void *ctx);
+
+/* The same for bytes that are here already, which it takes; path: where they are kept, beside which is what vouches for them. */
+int trust_seal(struct seal *, const char *path, const struct trust_how *, int (*fn)(struct trust_verdict *, void *ctx), void *ctx);
 
 /* Writes the programs of a trusted verdict (CONTENTS_TAILSCALED...) into a directory: in fn, or later with the seal that it
  * took. 0, or -1. */

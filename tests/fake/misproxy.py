@@ -24,6 +24,8 @@ import sys
 import threading
 import time
 
+from pump import join
+
 mode, _, value = sys.argv[1].partition(":")
 names, cert = {}, None
 for arg in sys.argv[2:]:
@@ -51,26 +53,6 @@ def head_of(conn):
         data += more
     head, _, rest = data.partition(b"\r\n\r\n")
     return head, rest
-
-
-def pump(a, b):
-    try:
-        while data := a.recv(65536):
-            b.sendall(data)
-    except OSError:
-        pass
-    for s in (a, b):
-        try:
-            s.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-
-def join(a, b):
-    t = threading.Thread(target=pump, args=(a, b), daemon=True)
-    t.start()
-    pump(b, a)
-    t.join()
 
 
 def refuse(conn, status, more, body):

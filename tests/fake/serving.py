@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+from pump import join
+
 base = sys.argv[1]
 NAME = "box.x.ts.net"
 STATUS = {"Version": "1.102.5", "BackendState": "Running", "TailscaleIPs": ["100.64.0.9"], "HaveNodeKey": True,
@@ -44,19 +46,6 @@ class Page(http.server.BaseHTTPRequestHandler):
 page = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
 page.daemon_threads = True
 threading.Thread(target=page.serve_forever, daemon=True).start()
-
-
-def pump(a, b):
-    try:
-        while data := a.recv(65536):
-            b.sendall(data)
-    except OSError:
-        pass
-    for s in (a, b):
-        try:
-            s.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
 class Api(http.server.BaseHTTPRequestHandler):
@@ -91,8 +80,7 @@ class Api(http.server.BaseHTTPRequestHandler):
             time.sleep(60)
         self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: ts-dial\r\nConnection: upgrade\r\n\r\n")
         s = socket.create_connection(page.server_address)
-        threading.Thread(target=pump, args=(s, self.connection), daemon=True).start()
-        pump(self.connection, s)
+        join(s, self.connection)
         self.close_connection = True
 
     def handle_any(self):
