@@ -22,9 +22,13 @@
  * and run ts-install on it.
  *
  * The cache is asked first, then the mirrors, then Tailscale's packages host; each says what it answered. What
- * comes is verified as ts-verify does it, from the cache too; a place whose bytes are not authentic is passed
- * over. A download that was cut goes on where it stopped; below 1 KiB/s for 20 s the next place is asked. A mirror is laid
- * out as https://pkgs.tailscale.com is, or has all in one folder.
+ * comes is verified, from the cache too: signature, version and machine; a place whose bytes are not authentic is
+ * passed over. ts-verify and ts-install look at all that is in it. A download that was cut goes on where it stopped; below
+ * 1 KiB/s for 20 s the next place is asked. A mirror is laid out as https://pkgs.tailscale.com is, or has all in one
+ * folder.
+ *
+ * Two that would write the same bundle, or fetch the same version into one cache, do not wait for each other:
+ * [busy], unless -t says how long.
  *
  * Prints one record: file, version, machines, bytes, where each came from.
  *
@@ -83,8 +87,10 @@ static void told(const char *place, const struct why *why)
 		say("%s: %s [%s]", place, why->msg, reason_word(why->reason));
 }
 
-static _Noreturn void stop(const struct why *why)
+static _Noreturn void stop(struct why *why)
 {
+	if (why->reason == R_BUSY)
+		why_hint(why, "wait for it: ts-fetch -t 15m ...");
 	progress_end();
 	bundle_drop(&out_file);
 	fetch_close(&f);

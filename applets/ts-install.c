@@ -16,7 +16,7 @@
  *     --arch A           for this machine: amd64, arm64, arm, 386... (default: this one)
  *     --prefix DIR       install below DIR (default: /usr/local for root, else ~/.local)
  *     --daemon-only      leave out the tailscale command, which moorbox does not need
- *     --allow-downgrade  an older version than the installed one is fine
+ *     --allow-downgrade  an older version than the installed one is fine, or an older index than one seen
  *     --sha256 HEX       it must be these bytes
  *     --lock FILE        it must be the bytes that the lock file has
  *     --write-lock FILE  write what was installed to a lock file, or into it
@@ -24,7 +24,8 @@
  *     --max-age DUR      it must not be older than this: 90d
  *     --mirror URL       ask there first, in the order given; also a folder
  *     --ca FILE          trust the CAs in FILE (PEM) for TLS
- * -t, --timeout DUR      fetching must be done in DUR (default: only what stalls is given up)
+ * -t, --timeout DUR      fetching, and waiting for another ts-install, must be done in DUR (default: only what stalls is
+ *                        given up, and nobody is waited for)
  *     --apt URL          take the .deb of the apt repository at URL, without apt
  *     --suite S          its suite or codename: bookworm
  *     --keyring FILE     trust the OpenPGP keys in FILE instead of Tailscale's
@@ -71,6 +72,7 @@
  *   PREFIX/lib/moorbox/current       link to the version that is used
  *   PREFIX/lib/moorbox/VERSION       tailscaled, tailscale
  *   PREFIX/lib/moorbox/VERSION.json  receipt: what it is, where it came from, who signed it
+ *   PREFIX/lib/moorbox/apt-seen.json  date of the newest index of each apt repository; an older one is refused
  *   ~/.cache/moorbox/releases        what was fetched
  * example: ts-install
  * example: ts-install tailscale_1.102.5.moor
@@ -99,8 +101,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { BUSY_MS = 10000 };
 
 static struct rec out;
 static struct install in;
@@ -138,6 +138,8 @@ static void said_kept(const char *version, const char *users)
 static _Noreturn void fail(struct why *why)
 {
 	static char shown[600];
+	if (why->reason == R_BUSY)
+		why_hint(why, "wait for it: ts-install -t 15m ...");
 	progress_end();
 	fetch_close(&net);
 	err_subject = source && strstr(source, "://") ? http_redact_url(shown, sizeof shown, source) : source;
@@ -403,8 +405,11 @@ static void from_apt(const char *url, const char *suite)
 	struct why why;
 	char path[4400], index[4400];
 	source = url;
-	if (fetch_apt(&net, url, suite, path, sizeof path, index, sizeof index, &why) < 0)
+	if (fetch_apt(&net, url, suite, path, sizeof path, index, sizeof index, &why) < 0) {
+		if (why.reason == R_REPLAY)
+			why_hint(&why, "if the repository was really put back: ts-install --allow-downgrade ...");
 		fail(&why);
+	}
 	how.index = index;
 	how.suite = suite;
 	go(path);
@@ -507,8 +512,13 @@ static void may_go(const struct receipt *r, void *ctx)
 static void open_it(int change)
 {
 	struct why why;
-	if (install_open(&in, prefix, change, clock_ms() + BUSY_MS, &why) < 0 && (change || errno != ENOENT))
+	long long deadline = net.net.deadline ? net.net.deadline : clock_ms();
+	if (install_open(&in, prefix, change, deadline, &why) == 0 || (!change && errno == ENOENT))
+		return;
+	if (why.reason != R_BUSY)
 		die_why(&why);
+	why_set(&why, R_BUSY, "%s: another ts-install is working there", in.path);
+	fail(&why);
 }
 
 static int is_nothing(void)
@@ -614,6 +624,9 @@ int ts_install_main(char **argv)
 		net.net.progress = progress_show;
 		net.told = told;
 		open_it(!dry_run);
+		net.seen = in.dir;
+		net.may_note = !dry_run;
+		net.may_go_back = allow_downgrade;
 		if (!by_go && (apt || !source || strstr(source, "://")) && fetch_open(&net, &why) < 0)
 			die_why(&why);
 		if (by_go)

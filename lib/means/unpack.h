@@ -18,7 +18,7 @@ enum { UNPACK_ENTRIES = 1000, UNPACK_TOTAL_MB = 512, UNPACK_EACH_MB = 256 };
 
 struct unpack;
 int  unpack_open(struct unpack **, const struct seal *, struct why *);	/* 0; -1, [bad-archive]. The seal must outlive it. */
-int  unpack_open_start(struct unpack **, const struct seal *, struct why *);	/* for a look at what comes first: inflates no further than is read */
+int  unpack_open_start(struct unpack **, const struct seal *, struct why *);	/* inflates no further than is read */
 int  unpack_next(struct unpack *, struct ustar *, struct why *);	/* 1; 0 at a clean end; -1. What was left of one is passed over. */
 long unpack_data(struct unpack *, const void **piece, struct why *);	/* bytes, valid until the next call; 0 at the entry's end; -1 */
 

@@ -345,7 +345,8 @@ static int try_often(struct big *b, struct why *why)
 	return rc;
 }
 
-int download_file(const struct download *d, const char *url, int dir, const char *name, const char *magic, struct seal **out, struct why *why)
+int download_file(const struct download *d, const char *url, int dir, const char *name, const char *magic, struct seal **out,
+	struct why *why)
 {
 	char part[160], from[160];
 	str_fmt(part, sizeof part, "%.140s.part", name);

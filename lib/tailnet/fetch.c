@@ -76,10 +76,8 @@ void fetch_close(struct fetch *f)
 static int take_lock(struct fetch *f, int dir, const char *name, struct why *why)
 {
 	int lock = file_lock(dir, name, f->net.deadline ? f->net.deadline : clock_ms(), why);
-	if (lock < 0 && why->reason == R_BUSY) {
+	if (lock < 0 && why->reason == R_BUSY)
 		why_set(why, R_BUSY, "%s: another moorbox is fetching into it", f->cache);
-		why_hint(why, "wait for it: %s -t 15m ...", err_applet);
-	}
 	if (lock >= 0 && f->lock >= 0)
 		close(f->lock);
 	f->lock = lock < 0 ? f->lock : lock;

@@ -3,6 +3,7 @@
  *	PREFIX/lib/moorbox/
  *	  VERSION/tailscaled, tailscale	nothing else; 0755; never written again once they have this name
  *	  VERSION.json		its receipt; a folder without one is not finished, and is removed by the next call
+ *	  apt-seen.json		see seen.h
  *	  current		symlink to VERSION: the one thing that is switched, by rename
  *	  .lock .stage.PID	who works here; what is being written
  *

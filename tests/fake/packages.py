@@ -130,19 +130,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         break
             self.close_connection = True
             return
-        if fault == "cut0" and times == 1:
-            return self.cut(body, 0, headers, status)
-        if fault in ("cut50", "badrange", "changed") and times == 1:
+        if fault in ("badrange", "changed") and times == 1:
             return self.cut(body, len(body) // 2, headers, status)
-        if fault == "cut999" and times == 1:
-            return self.cut(body, len(body) - len(body) // 1000, headers, status)
         if fault == "cutoften" and times <= 4:
             return self.cut(body, len(body) // 2, headers, status)
         if fault == "cutalways":
             return self.cut(body, 100000, [], 200)
-        if fault == "cutat":
-            n = int(rest[0]) if rest[0].isdigit() else 1
-            return self.cut(body, len(body) * n // 100, headers, status)
+        if fault.startswith("cutat-") and times == 1:
+            return self.cut(body, len(body) * int(fault[6:]) // 1000, headers, status)
         if fault == "short":
             return self.send(status, body[:-1000], *headers, length=len(body) - 1000)
         if fault == "long":

@@ -159,6 +159,43 @@ static void test_seal(void)
 	unlink(path);
 }
 
+static int along_is(struct seal *s, const char *text)
+{
+	unsigned char a[DIGEST_MAX], b[DIGEST_MAX];
+	digest_of(DIGEST_SHA256, text, strlen(text), a);
+	digest_of(DIGEST_BLAKE2S, text, strlen(text), b);
+	return !memcmp(seal_digest(s, DIGEST_SHA256), a, 32) && !memcmp(seal_digest(s, DIGEST_BLAKE2S), b, 32) &&
+		seal_size(s) == strlen(text);
+}
+
+static void test_along(void)
+{
+	struct seal *s = seal_new(1000);
+	seal_add(s, "what was ", 9);
+	seal_hash_along(s);
+	seal_add(s, "there", 5);
+	seal_add(s, "", 0);
+	ok(along_is(s, "what was there") && along_is(s, "what was there"), "seal: hashed while it comes, what was there first");
+	seal_add(s, " and", 4);
+	ok(along_is(s, "what was there and"), "seal: and more after it was asked for");
+	seal_cut(s);
+	seal_add(s, "anew", 4);
+	ok(along_is(s, "anew"), "seal: started again");
+	seal_free(s);
+	s = seal_new(1000);
+	seal_hash_along(s);
+	seal_cut(s);
+	seal_add(s, "x", 1);
+	seal_add(s, "y", 1);
+	unsigned char sum[DIGEST_MAX];
+	digest_of(DIGEST_SHA256, "xy", 2, sum);
+	ok(seal_trust_digest(s, DIGEST_SHA256, sum) && along_is(s, "xy"), "seal: trusted by what was hashed along");
+	seal_free(s);
+	s = seal_new(10);
+	seal_hash_along(s);
+	seal_free(s);
+}
+
 int main(void)
 {
 	test_digests();
@@ -167,6 +204,7 @@ int main(void)
 	test_rsa();
 	test_text();
 	test_seal();
+	test_along();
 	printf("1..%d\n", count);
 	return failed != 0;
 }

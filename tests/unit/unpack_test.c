@@ -195,6 +195,55 @@ static void test_stamps(int dir)
 	ok(!bad, "A1: the stamp is found at every offset");
 }
 
+static int glance(const struct buf *b, const struct contents_want *want, struct contents *c, struct why *why)
+{
+	struct seal *s = seal_of(b->p, b->len, 1);
+	int rc = contents_glance(s, want, c, why);
+	seal_free(s);
+	return rc;
+}
+
+static void test_glance(void)
+{
+	struct buf b = {0};
+	struct contents c;
+	struct why why;
+	struct contents_want any = {0}, other = {"1.92.0", NULL, 0}, machine = {NULL, "arm64", 0};
+	static const char zero[60000];
+	char name[100];
+	tar(&b, "tailscale_1.90.1_amd64", sizeof elf);
+	for (int i = 0; i < 10; i++) {
+		snprintf(name, sizeof name, "tailscale_1.90.1_amd64/systemd/%d", i);
+		entry(&b, name, zero, sizeof zero, '0');
+	}
+	end(&b);
+	gzip(&b);
+	ok(!glance(&b, &any, &c, &why) && str_eq(c.version, "1.90.1") && str_eq(c.arch, "amd64"), "a glance: what it is");
+	ok(glance(&b, &other, &c, &why) < 0 && why.reason == R_WRONG_VERSION, "A1: a glance: not the version");
+	ok(glance(&b, &machine, &c, &why) < 0 && why.reason == R_WRONG_ARCH, "A2: a glance: not the machine");
+	memset(b.p + b.len - 8, 0, 8);		/* its checksum and length */
+	ok(!glance(&b, &any, &c, &why), "a glance does not reach the end");
+	struct contents_want all = {0};
+	struct seal *s = seal_of(b.p, b.len, 1);
+	ok(contents_read(s, &all, NULL, NULL, -1, 0, &c, &why) < 0 && why.reason == R_BAD_ARCHIVE, "reading does");
+	seal_free(s);
+	s = seal_of(b.p, b.len, 0);
+	ok(contents_glance(s, &any, &c, &why) < 0 && why.reason == R_SYSTEM, "a glance: not at what nobody vouches for");
+	seal_free(s);
+	buf_clear(&b);
+	tar(&b, "tailscale_1.90.1_arm64", sizeof elf);
+	end(&b);
+	ok(glance(&b, &any, &c, &why) < 0 && why.reason == R_WRONG_ARCH, "A2: a glance: its program is for another machine than its folder says");
+	buf_clear(&b);
+	entry(&b, "tailscale_1.90.1_amd64/", "", 0, '5');
+	end(&b);
+	ok(glance(&b, &any, &c, &why) < 0 && why.reason == R_WRONG_FILE, "a glance: no program in it");
+	buf_clear(&b);
+	buf_add(&b, elf, 600);
+	ok(glance(&b, &any, &c, &why) < 0 && why.reason == R_BAD_ARCHIVE, "a glance: no archive");
+	buf_free(&b);
+}
+
 static void test_names(void)
 {
 	char version[32], arch[16];
@@ -218,6 +267,7 @@ int main(void)
 	test_write(path, dir);
 	test_failing(path, dir);
 	test_stamps(dir);
+	test_glance();
 	test_names();
 	ok(!files(path) && rmdir(path) == 0, "nothing is left");
 	printf("1..%d\n", count);
