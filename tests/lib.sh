@@ -11,6 +11,9 @@
 #	lab_start [OPTION...]			the file's own lab: what `lab start` prints is set, and MOORBOX_TAILSCALED and
 #						TS_LOGIN_SERVER to use it; where no lab can be: skip_all
 #	lab VERB [ARG...]				lab ctl on it
+#	release_build					real programs packed and signed as they are published: their folder in $made (see
+#						tests/release/release); where none can be: skip_all
+#	release ARG...					that script
 #	with_node NAME [CMD...]				a workspace on it that is up; with CMD: as long as CMD runs
 #
 # A file has its own everything: $tmp, HOME, MOORBOX_STATE, XDG_RUNTIME_DIR, TMPDIR, and PATH with a link for
@@ -195,6 +198,22 @@ lab_start() {
 	eval "$_out"
 	_key "$LAB_KEY" "$LAB_TOKEN" "$LAB_CLIENT"
 	export MOORBOX_TAILSCALED="$LAB_TAILSCALED" TS_LOGIN_SERVER="$LAB_CONTROL"
+}
+release() {
+	(
+		HOME=$outer_home
+		[ -z "$outer_cache" ] || export XDG_CACHE_HOME="$outer_cache"
+		[ -z "$outer_lab_cache" ] || export MOORBOX_CACHE="$outer_lab_cache"
+		TMPDIR=/tmp exec "$src/tests/release/release" "$@"
+	)
+}
+release_build() {
+	made=$(release build 2>"$tmp/.err")
+	case $? in
+	0) ;;
+	3) skip_all "no release here: $(tail -n 1 "$tmp/.err" | sed 's/^release: //')" ;;
+	*) cat "$tmp/.err"; exit 1 ;;
+	esac
 }
 _key() {	# tests/run searches the logs for each of them
 	[ -z "${seen_keys-}" ] || printf '%s\n' "$@" | sed '/^$/d' >>"$seen_keys"

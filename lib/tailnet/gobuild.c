@@ -104,6 +104,17 @@ static int can_build(const struct gobuild *g, const char *version, struct why *w
 	return rc ? why_set(why, R_NO_RELEASE, "go cannot have %s", module) : can;
 }
 
+/* `go list` says nothing both of a version that is too new for it and of one whose go.mod it cannot have or verify; `go mod
+ * download` says it on stderr. */
+static int let_go_say(const struct gobuild *g, const char *version, struct why *why)
+{
+	char module[64];
+	const char *const args[] = {"mod", "download", module, NULL};
+	str_fmt(module, sizeof module, MODULE "@v%s", version);
+	return run(g, args, NULL, why) ? why_set(why, R_NO_GO, "go %s cannot build %s; what it said is above", g->go, version) :
+		why_set(why, R_NO_GO, "%s wants a newer go than %s", version, g->go);
+}
+
 static int newest_first(const void *a, const void *b)
 {
 	return release_compare(*(const char *const *)b, *(const char *const *)a);
@@ -124,14 +135,21 @@ static int find_newest(struct gobuild *g, struct why *why)
 		if (*v == 'v' && release_parts(v + 1, &major, &minor) == 0 && !(minor & 1) && minor >= RELEASE_OLDEST_MINOR)
 			found[n++] = v + 1;
 	qsort(found, n, sizeof *found, newest_first);
-	rc = why_set(why, R_NO_RELEASE, "go %s builds none of the newest %d versions", g->go, TRIES);
+	rc = -1;
 	for (int i = 0; i < n && i < TRIES && rc < 0; i++) {
 		int can = can_build(g, found[i], why);
-		if (can < 0)
-			break;
+		if (can < 0) {
+			buf_free(&out);
+			return -1;
+		}
 		if (can && str_copy(g->version, sizeof g->version, found[i]) >= 0)
 			rc = 0;
 	}
+	if (rc && n)
+		let_go_say(g, found[0], why);
+	if (rc)
+		why_set(why, R_NO_RELEASE, "go %s builds none of the newest %d versions%s", g->go, TRIES,
+			n ? "; what it said of the newest is above" : "");
 	buf_free(&out);
 	return rc;
 }
@@ -143,9 +161,7 @@ int gobuild_look(struct gobuild *g, struct why *why)
 	if (!*g->version)
 		return find_newest(g, why);
 	int can = can_build(g, g->version, why);
-	if (can > 0)
-		return 0;
-	return can < 0 ? -1 : why_set(why, R_NO_GO, "%s wants a newer go than %s", g->version, g->go);
+	return can > 0 ? 0 : can < 0 ? -1 : let_go_say(g, g->version, why);
 }
 
 int gobuild_make(const struct gobuild *g, int fd, unsigned parts, struct why *why)

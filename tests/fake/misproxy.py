@@ -2,6 +2,7 @@
 """usage: misproxy.py MODE [NAME=ADDRESS | CERT.pem]...
 
 An HTTP proxy on a free loopback port, which it prints. A NAME is resolved to its ADDRESS; others as this machine does.
+With LOG=FILE each Upgrade that is asked for is noted there: HOST:PORT UPGRADE passed|dropped.
 MODE: pass; or for every request
   deny sandbox method auth   refuses, as sandboxes and proxies do: x-deny-reason, x-proxy-error, by method, 407
   bad                        cannot reach anything: 502
@@ -94,7 +95,7 @@ def dial(text):
     return socket.create_connection((names.get(host, host.strip("[]")), int(port)), 5)
 
 
-def open_tls(conn, far):
+def open_tls(conn, far, where):
     """Each request inside comes by here."""
     near = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     near.load_cert_chain(cert)
@@ -112,6 +113,10 @@ def open_tls(conn, far):
         return conn.close()
     if mode == "strip" or (mode == "striponly" and upgrade == value.encode()):
         lines = [x for x in lines if not x.lower().startswith((b"upgrade:", b"connection:"))]
+    if upgrade and "LOG" in names:
+        passed = any(x.lower().startswith(b"upgrade:") for x in lines)
+        with open(names["LOG"], "a", encoding="utf-8") as f:
+            f.write(f"{where} {upgrade.decode()} {'passed' if passed else 'dropped'}\n")
     far = out.wrap_socket(far)
     far.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
     join(conn, far)
@@ -125,7 +130,7 @@ def tunnel(conn, where, rest):
     if mode not in ("trickle", "split"):
         conn.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
     if cert:
-        return open_tls(conn, far)
+        return open_tls(conn, far, where)
     far.sendall(rest)
     join(conn, far)
 
