@@ -81,12 +81,12 @@
  * example: ts-install --rollback
  * see: ts-fetch ts-verify ws-up
  */
+#include "adopt.h"
 #include "clock.h"
 #include "contents.h"
 #include "err.h"
 #include "fetch.h"
 #include "file.h"
-#include "gobuild.h"
 #include "http.h"
 #include "install.h"
 #include "pin.h"
@@ -94,7 +94,6 @@
 #include "rec.h"
 #include "release.h"
 #include "str.h"
-#include "trust.h"
 #include "opts/ts-install.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -106,8 +105,9 @@ static struct rec out;
 static struct install in;
 static struct trust_how how;
 static struct fetch net;
-static const char *prefix, *source, *write_lock;
-static int dry_run, force, allow_downgrade, daemon_only;
+static struct adopt job = {.in = &in, .how = &how};
+static const char *prefix, *write_lock;
+static int dry_run, force, allow_downgrade;
 
 static const char *or_null(const char *s)
 {
@@ -142,183 +142,37 @@ static _Noreturn void fail(struct why *why)
 		why_hint(why, "wait for it: ts-install -t 15m ...");
 	progress_end();
 	fetch_close(&net);
-	err_subject = source && strstr(source, "://") ? http_redact_url(shown, sizeof shown, source) : source;
+	err_subject = job.source && strstr(job.source, "://") ? http_redact_url(shown, sizeof shown, job.source) : job.source;
 	die_why(why);
 }
 
 /* ---- installing ---- */
 
-/* The name that a file came under is a promise too: an old release under a new name is not what was asked for. */
-static void check_name(const struct trust_verdict *v)
+static void finish(void)
 {
-	char stem[128], version[32], arch[16];
-	size_t n = strlen(v->name);
-	if (!str_ends(v->name, ".tgz") || str_copy_slice(stem, sizeof stem, (struct slice){v->name, n - 4}) < 0 ||
-		contents_name(stem, version, arch) < 0)
-		return;
-	err_subject = v->file;
-	if (!str_eq(version, v->what.version))
-		die(R_WRONG_VERSION, "it is version %s, whatever its name says", v->what.version);
-	if (!str_eq(arch, v->what.arch))
-		die(R_WRONG_ARCH, "it is for %s, whatever its name says", v->what.arch);
-	err_subject = NULL;
-}
-
-struct got { int any; struct receipt r; struct pin pin; struct why why; };
-
-static int take(struct trust_verdict *v, void *ctx)
-{
-	struct got *g = ctx;
-	struct receipt *r = &g->r;
-	g->why = v->why;
-	if (!v->trusted)
-		return 1;
-	if (!str_eq(v->product, "tailscale"))
-		return why_set(&g->why, R_WRONG_FILE, "it is signed, but not a release of Tailscale");
-	g->any = 1;
-	check_name(v);
-	str_copy(r->version, sizeof r->version, v->what.version);
-	str_copy(r->arch, sizeof r->arch, v->what.arch);
-	str_copy(r->file, sizeof r->file, v->name);
-	if (strstr(source, "://"))
-		http_redact_url(r->source, sizeof r->source, source);
-	else
-		str_copy(r->source, sizeof r->source, source);
-	str_copy(r->chain, sizeof r->chain, v->chain);
-	str_copy(r->signer, sizeof r->signer, v->signer);
-	str_copy(r->root, sizeof r->root, v->root ? v->root : "");
-	str_copy(r->sha256, sizeof r->sha256, v->sha256);
-	r->size = v->size;
-	r->built = v->what.newest;
-	trust_pin(v, &g->pin);
-	return 1;
-}
-
-/* Verifies it; with a stage the programs are written there while it is looked at. 0, or -1 with why. */
-static int judge(const char *path, int stage, struct got *g)
-{
-	memset(g, 0, sizeof *g);
-	how.stage = stage;
-	how.parts = stage < 0 ? 0 : CONTENTS_TAILSCALED | (daemon_only ? 0 : CONTENTS_TAILSCALE);
-	trust_file(path, &how, take, g);
-	if (g->any && !allow_downgrade)
-		return release_check_downgrade(g->r.version, in.current, "which is installed", &g->why);
-	return g->any ? 0 : -1;
-}
-
-/* Is what is to be installed there already, whole? Then only the link may have to change. */
-static int is_there(const struct receipt *wanted, struct receipt *have)
-{
-	return install_receipt(&in, wanted->version, have) && str_eq(have->sha256, wanted->sha256) &&
-		(daemon_only || *have->tailscale) && install_intact(&in, have);
-}
-
-/* From its name: which version it seems to be. Only to save work: it decides nothing. */
-static int seems_installed(const char *path)
-{
-	char stem[128], version[32], arch[16];
-	struct receipt r;
-	const char *name = strrchr(path, '/');
-	name = name ? name + 1 : path;
-	size_t n = strlen(name);
-	int cut = str_ends(name, ".moor") ? 5 : 4;
-	if (n < 5 || str_copy_slice(stem, sizeof stem - 8, (struct slice){name, n - cut}) < 0)
-		return 0;
-	if (cut == 5)
-		strcat(stem, "_386");
-	return contents_name(stem, version, arch) == 0 && install_receipt(&in, version, &r);
-}
-
-static void finish(const char *done, struct got *g, const char *before)
-{
-	struct pins made = {&g->pin, 1};
+	struct pins made = {&job.pin, 1};
 	struct why why;
+	progress_end();
+	if (dry_run) {
+		print(job.done == ADOPT_ALREADY ? "already" : job.done == ADOPT_SWITCHED ? "would-switch" : "would-install", &job.r, job.before);
+		return;
+	}
+	if (job.done == ADOPT_ALREADY)
+		say("%s is installed already", job.r.version);
+	verbose("%s is %s for %s, by %s", job.source, job.r.version, job.r.arch, job.r.chain);
 	install_prune(&in, said_kept);
-	print(done, &g->r, before);
+	print(job.done == ADOPT_ALREADY ? "already" : job.done == ADOPT_SWITCHED ? "switched" : "installed", &job.r, job.before);
 	if (write_lock && pin_merge(&made, write_lock, &why) < 0)
 		die_why(&why);
 }
 
-static void already(struct got *g, struct receipt *have)
+static void go(const char *path)
 {
-	char before[32];
-	str_copy(before, sizeof before, in.current);
-	int same = str_eq(in.current, have->version);
-	if (install_switch(&in, have, &g->why) < 0)
-		fail(&g->why);
-	if (same)
-		say("%s is installed already", have->version);
-	g->r = *have;
-	finish(same ? "already" : "switched", g, same ? have->before : before);
-}
-
-static void check_other_build(const struct receipt *r)
-{
-	struct receipt have;
-	if (force || !install_receipt(&in, r->version, &have) || str_eq(have.sha256, r->sha256))
-		return;
-	hint("to replace it: ts-install -f %s", source);
-	die(R_OTHER_BUILD, "%s is installed already, and its archive was another one: SHA-256 %s", r->version, have.sha256);
-}
-
-static void make_current(struct got *g, const char *stage)
-{
-	struct receipt have;
 	struct why why;
-	char before[32];
-	str_copy(before, sizeof before, in.current);
-	if (str_eq(before, g->r.version) && install_receipt(&in, before, &have))
-		str_copy(g->r.before, sizeof g->r.before, have.before);
-	else
-		str_copy(g->r.before, sizeof g->r.before, before);
-	if (install_commit(&in, stage, &g->r, &why) < 0 || install_switch(&in, &g->r, &why) < 0) {
-		install_unstage(&in, stage);
+	progress_end();
+	if (adopt_file(&job, path, &why) < 0)
 		fail(&why);
-	}
-	finish("installed", g, before);
-}
-
-static void install_file(const char *path)
-{
-	struct got g;
-	struct receipt have;
-	struct why why;
-	char stage[32];
-	if (seems_installed(path)) {
-		if (judge(path, -1, &g) < 0)
-			fail(&g.why);
-		if (is_there(&g.r, &have)) {
-			already(&g, &have);
-			return;
-		}
-	}
-	int dir = install_stage(&in, stage, &why);
-	if (dir < 0)
-		fail(&why);
-	int rc = judge(path, dir, &g);
-	close(dir);
-	if (rc < 0) {
-		install_unstage(&in, stage);
-		fail(&g.why);
-	}
-	if (is_there(&g.r, &have)) {		/* under a name that did not say so */
-		install_unstage(&in, stage);
-		already(&g, &have);
-		return;
-	}
-	check_other_build(&g.r);
-	verbose("%s is %s for %s, by %s", source, g.r.version, g.r.arch, g.r.chain);
-	make_current(&g, stage);
-}
-
-static void dry(const char *path)
-{
-	struct got g;
-	struct receipt have;
-	if (judge(path, -1, &g) < 0)
-		fail(&g.why);
-	check_other_build(&g.r);
-	print(!is_there(&g.r, &have) ? "would-install" : str_eq(in.current, have.version) ? "already" : "would-switch", &g.r, in.current);
+	finish();
 }
 
 static void from_path(const char *path)
@@ -329,12 +183,9 @@ static void from_path(const char *path)
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		if (install_pick(path, how.version, how.arch, picked, sizeof picked, &why) < 0)
 			die_why(&why);
-		path = source = picked;
+		path = job.source = picked;
 	}
-	if (dry_run)
-		dry(path);
-	else
-		install_file(path);
+	go(path);
 }
 
 /* ---- from the net ---- */
@@ -351,23 +202,11 @@ static void told(const char *place, const struct why *why)
 /* That very version is installed, whole, and nothing is asked about it that only its archive can answer. */
 static int is_current(const char *version)
 {
-	struct got g = {0};
-	if (force || how.sha256 || how.lock || how.root || how.max_age_s || write_lock || !str_eq(version, in.current) ||
-		!install_receipt(&in, version, &g.r) || !str_eq(g.r.arch, how.arch) || (!daemon_only && !*g.r.tailscale) ||
-		!install_intact(&in, &g.r))
+	if (how.sha256 || how.lock || how.root || how.max_age_s || write_lock || !adopt_is_current(&job, version))
 		return 0;
 	say("%s is installed already", version);
-	print("already", &g.r, g.r.before);
+	print("already", &job.r, job.r.before);
 	return 1;
-}
-
-static void go(const char *path)
-{
-	progress_end();
-	if (dry_run)
-		dry(path);
-	else
-		install_file(path);
 }
 
 static void from_net(const char *version)
@@ -386,7 +225,7 @@ static void from_net(const char *version)
 		fail(&why);
 	if (fetch_release(&net, version, how.arch, path, sizeof path, from, NULL, &why) < 0)
 		fail(&why);
-	source = from;
+	job.source = from;
 	how.version = version;
 	go(path);
 }
@@ -404,7 +243,7 @@ static void from_apt(const char *url, const char *suite)
 {
 	struct why why;
 	char path[4400], index[4400];
-	source = url;
+	job.source = url;
 	if (fetch_apt(&net, url, suite, path, sizeof path, index, sizeof index, &why) < 0) {
 		if (why.reason == R_REPLAY)
 			why_hint(&why, "if the repository was really put back: ts-install --allow-downgrade ...");
@@ -415,46 +254,18 @@ static void from_apt(const char *url, const char *suite)
 	go(path);
 }
 
+static void building(const char *version, const char *with, const char *sumdb)
+{
+	say("building %s with go %s; %s%s", version, with, *sumdb ? "checked by " : "nobody checks it: the checksum database is off", sumdb);
+}
+
 static void from_go(const char *version)
 {
-	struct gobuild g = {0};
-	struct got got = {0};
 	struct why why;
-	char stage[32], dir[4100];
-	source = "go";
-	if (version)
-		str_copy(g.version, sizeof g.version, version);
-	int fd = install_stage(&in, stage, &why);
-	if (fd < 0)
+	job.source = "go";
+	if (adopt_go(&job, version, building, &why) < 0)
 		fail(&why);
-	str_fmt(dir, sizeof dir, "/proc/self/fd/%d", fd);
-	char *real = realpath(dir, NULL);
-	g.dir = real ? real : dir;
-	int rc = gobuild_look(&g, &why);
-	if (!rc && is_current(g.version)) {
-		install_unstage(&in, stage);
-		return;
-	}
-	if (!rc && !allow_downgrade)
-		rc = release_check_downgrade(g.version, in.current, "which is installed", &why);
-	if (!rc) {
-		say("building %s with go %s; %s%s", g.version, g.go, *g.sumdb ? "checked by " : "nobody checks it: the checksum database is off",
-			g.sumdb);
-		rc = gobuild_make(&g, fd, CONTENTS_TAILSCALED | (daemon_only ? 0 : CONTENTS_TAILSCALE), &why);
-	}
-	close(fd);
-	if (rc) {
-		install_unstage(&in, stage);
-		fail(&why);
-	}
-	struct receipt *r = &got.r;
-	str_copy(r->version, sizeof r->version, g.version);
-	str_copy(r->arch, sizeof r->arch, how.arch);
-	str_fmt(r->source, sizeof r->source, "go %s", g.go);
-	str_copy(r->chain, sizeof r->chain, "go");
-	str_copy(r->signer, sizeof r->signer, g.sumdb);
-	check_other_build(r);
-	make_current(&got, stage);
+	finish();
 }
 
 /* ---- the rest ---- */
@@ -565,7 +376,7 @@ int ts_install_main(char **argv)
 		case 't': net.net.deadline = clock_ms() + opt_dur(&o); break;
 		case OPT_ARCH: how.arch = o.val; break;
 		case OPT_PREFIX: prefix = o.val; break;
-		case OPT_DAEMON_ONLY: daemon_only = 1; break;
+		case OPT_DAEMON_ONLY: job.daemon_only = 1; break;
 		case OPT_ALLOW_DOWNGRADE: allow_downgrade = 1; break;
 		case OPT_SHA256: how.sha256 = o.val; break;
 		case OPT_LOCK:
@@ -619,7 +430,10 @@ int ts_install_main(char **argv)
 	case OPT_ROLLBACK: open_it(!dry_run); rollback(); break;
 	case OPT_UNINSTALL: uninstall(); break;
 	default:
-		source = *o.operands;
+		job.source = *o.operands;
+		job.dry_run = dry_run;
+		job.force = force;
+		job.allow_downgrade = allow_downgrade;
 		net.how = &how;
 		net.net.progress = progress_show;
 		net.told = told;
@@ -627,18 +441,18 @@ int ts_install_main(char **argv)
 		net.seen = in.dir;
 		net.may_note = !dry_run;
 		net.may_go_back = allow_downgrade;
-		if (!by_go && (apt || !source || strstr(source, "://")) && fetch_open(&net, &why) < 0)
+		if (!by_go && (apt || !job.source || strstr(job.source, "://")) && fetch_open(&net, &why) < 0)
 			die_why(&why);
 		if (by_go)
 			from_go(version);
 		else if (apt)
 			from_apt(apt, suite);
-		else if (!source)
+		else if (!job.source)
 			from_net(version ? version : "stable");
-		else if (strstr(source, "://"))
-			from_url(source);
+		else if (strstr(job.source, "://"))
+			from_url(job.source);
 		else
-			from_path(source);
+			from_path(job.source);
 		fetch_close(&net);
 	}
 	rec_finish(&out);
