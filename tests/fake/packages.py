@@ -43,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[:n])
         self.wfile.flush()
-        time.sleep(0.05)
+        time.sleep(0.02)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.connection.close()
         self.close_connection = True
@@ -120,7 +120,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(status)
             self.send_header("Content-Length", len(body))
             self.end_headers()
-            self.wfile.write(body[:100000])
+            # what is slow is an average of 5 s, so a stall after much takes that long to be seen: once is enough
+            self.wfile.write(body[:100000 if fault == "stall" and times == 1 else 1000])
             for i in range(200):
                 time.sleep(0.1)
                 if fault == "trickle":
