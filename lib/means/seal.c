@@ -68,8 +68,9 @@ int seal_add(struct seal *s, const void *p, size_t n)
 		return -1;
 	if (n > s->room - s->len && grow(s, s->len + n > 2 * s->room ? s->len + n : 2 * s->room) < 0)
 		return -1;
-	if (n)
-		memcpy(s->p + s->len, p, n);
+	if (!n)
+		return 0;
+	memcpy(s->p + s->len, p, n);
 	for (int i = 0; i < 2; i++)
 		if (s->along & 1u << of_release[i])
 			digest_add(&s->running[i], s->p + s->len, n);

@@ -174,6 +174,17 @@ static int read_range(const char *range, long long asked, long long *total)
 		!asked || from != asked || to < from || to != *total - 1 ? -1 : 0;
 }
 
+/* It goes into a header of ours. */
+static int is_plain(const char *tag)
+{
+	if (!strncasecmp(tag, "W/", 2))
+		return 0;
+	for (; *tag; tag++)
+		if ((unsigned char)*tag < ' ' || *tag == 0x7f)
+			return 0;
+	return 1;
+}
+
 int download_head(const struct http_res *res, long long asked, const char *url, struct download_head *h, struct why *why)
 {
 	const char *range = http_header(res, "Content-Range"), *length = http_header(res, "Content-Length");
@@ -192,7 +203,7 @@ int download_head(const struct http_res *res, long long asked, const char *url, 
 	/* Only what the server can tell apart for certain is gone on with. */
 	if (!tag || !strncasecmp(tag, "W/", 2))
 		tag = http_header(res, "Last-Modified");
-	if (tag && strlen(tag) < 200)
+	if (tag && strlen(tag) < 200 && is_plain(tag))
 		str_copy(h->tag, sizeof h->tag, tag);
 	return 0;
 }

@@ -67,6 +67,8 @@ static void test_head(void)
 	ok(!download_head(&res, 0, "", &h, &why) && !*h.tag, "a weak tag is not gone on with");
 	header(&res, "Last-Modified", "Sat, 09 May 2026 09:41:54 GMT");
 	ok(!download_head(&res, 0, "", &h, &why) && str_eq(h.tag, "Sat, 09 May 2026 09:41:54 GMT"), "a date is");
+	header(&res, "ETag", "\"v1\"\rX: y");
+	ok(!download_head(&res, 0, "", &h, &why) && !*h.tag, "what would be a line of its own in a head of ours is not");
 	http_res_free(&res);
 }
 
