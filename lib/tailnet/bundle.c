@@ -181,6 +181,9 @@ int bundle_begin(struct bundle_writer *w, const char *file, const char *version,
 	memset(w, 0, sizeof *w);
 	w->fd = -1;
 	w->file = file;
+	struct stat st;
+	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
+		return why_set(why, R_NOT_OURS, "write %s: not a regular file", file);
 	if (str_fmt(w->tmp, sizeof w->tmp, "%.*s.%s.part", (int)(name - file), file, name) < 0)
 		return why_set(why, R_USAGE, "the name of the output is too long");
 	w->fd = open_beside(w, deadline, why);

@@ -61,7 +61,23 @@ static const struct { enum http_fault fault; enum reason reason; } words[] = {
 	{HTTP_PROXY_TLS, R_TLS_UNTRUSTED}, {HTTP_TIMEOUT, R_STALLED}, {HTTP_GARBAGE, R_BAD_ANSWER},
 };
 
-static int name_fault(const struct download *d, const struct http_res *res, struct why *why)
+/* Who cannot get there may find out what blocks it, and what to ask for. */
+static void name_way_out(struct why *why, const char *url)
+{
+	char shown[200];
+	struct slice h;
+	if (same_host(url, "https://pkgs.tailscale.com") || same_host(url, "https://dl.tailscale.com")) {
+		why_hint(why, "what blocks it, and what to ask for: ts-reach --install");
+		return;
+	}
+	http_redact_url(shown, sizeof shown, url);
+	h = download_host(shown);
+	const char *at = strchr(h.p, '@');	/* "***@", which is none of it */
+	const char *host = at && at < h.p + strcspn(h.p, "/") ? at + 1 : h.p;
+	why_hint(why, "what blocks it: ts-reach %.*s%.*s", (int)(h.p - shown), shown, (int)strcspn(host, "/?#"), host);
+}
+
+static int name_fault(const struct download *d, const char *url, const struct http_res *res, struct why *why)
 {
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (words[i].fault == res->fault && why->reason != R_BAD_CA)
@@ -71,6 +87,8 @@ static int name_fault(const struct download *d, const struct http_res *res, stru
 	if (clock_passed(d->deadline))
 		why->reason = R_DEADLINE;
 	why->status = reason_info(why->reason)->status;
+	if (res->fault != HTTP_TIMEOUT && res->fault != HTTP_CUT && why->reason != R_BAD_CA && why->reason != R_DEADLINE)
+		name_way_out(why, url);
 	return -1;
 }
 
@@ -87,7 +105,7 @@ static int get(const struct download *d, const char *url, struct http_req *r, st
 		r->deadline = d->deadline;
 		r->stall_s = stall_s();
 		if (http_do(r, res, why) < 0)
-			return res->fault == HTTP_STOPPED ? -1 : name_fault(d, res, why);
+			return res->fault == HTTP_STOPPED ? -1 : name_fault(d, at, res, why);
 		if (res->status < 300 || res->status > 399 || res->status == 304)
 			return 0;
 		int rc = download_hop(url, at, http_header(res, "Location"), why);
@@ -231,7 +249,7 @@ static int put_down(struct big *b)
 {
 	size_t n = have(b) - b->on_disk;
 	if (n && file_full_write(b->fd, seal_bytes(b->s) + b->on_disk, n) < 0)
-		return why_errno(&b->why, "write %s:", b->name);
+		return why_errno(&b->why, "write %s/%s:", b->d->folder, b->name);
 	b->on_disk += n;
 	return 0;
 }
@@ -240,7 +258,8 @@ static int start_over(struct big *b)
 {
 	seal_cut(b->s);
 	b->on_disk = 0;
-	return ftruncate(b->fd, 0) < 0 || lseek(b->fd, 0, SEEK_SET) < 0 ? why_errno(&b->why, "write %s:", b->name) : 0;
+	return ftruncate(b->fd, 0) < 0 || lseek(b->fd, 0, SEEK_SET) < 0 ?
+		why_errno(&b->why, "write %s/%s:", b->d->folder, b->name) : 0;
 }
 
 /* What has come of it before. */

@@ -11,6 +11,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LOCK_MAX = 1 << 20, LINES_MAX = 4096 };
@@ -110,6 +111,9 @@ static int by_file(const void *a, const void *b)
 int pin_save(const struct pins *pins, const char *path, struct why *why)
 {
 	struct buf b = {.max = LOCK_MAX};
+	struct stat st;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return why_set(why, R_NOT_OURS, "write %s: not a regular file", path);
 	struct pin *p = xalloc((pins->count + 1) * sizeof *p);
 	if (pins->count)
 		memcpy(p, pins->p, pins->count * sizeof *p);

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 static const char first[] = "http://localhost/stable/x.tgz";
-static const struct download none;
+static const struct download none = {.folder = "x"};
 
 static void check(const struct big *b)
 {
