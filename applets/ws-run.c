@@ -20,6 +20,7 @@
  * see: ws-env ws-up
  */
 #include "err.h"
+#include "isolate.h"
 #include "node.h"
 #include "opts/ws-run.h"
 #include "proc.h"
@@ -44,7 +45,8 @@ int ws_run_main(char **argv)
 	struct wsenv env;
 	const char *dir = NULL;
 	char src[PATH_MAX];
-	int flags = 0;
+	int flags = WSENV_INSIDE;
+	struct netns ns;
 	struct opt o = opt_start_early(argv, opts);
 	for (int c; (c = opt_next(&o)); )
 		switch (c) {
@@ -60,6 +62,11 @@ int ws_run_main(char **argv)
 	opt_want(&o, 2, OPT_MANY);
 	if (node_find(&node, o.operands[0], NULL, &why) < 0 || wsenv_of(&node, flags, &env, &why) < 0)
 		return fail(&why);
+	int apart = node.is_ws ? isolate_inside(&node.root, &node.ws, &ns, &why) : 1;
+	if (apart < 0)
+		return fail(&why);
+	if (!apart)
+		isolate_setenv(&node.ws);
 	for (int i = 0; i < env.n; i++)
 		if (env.var[i].value)
 			setenv(env.var[i].name, env.var[i].value, 1);
@@ -67,8 +74,10 @@ int ws_run_main(char **argv)
 			unsetenv(env.var[i].name);
 	if (!dir && node.is_ws && str_fmt(src, sizeof src, "%s/%s/src", node.root.path, node.ws.name) > 0 && access(src, X_OK) == 0)
 		dir = src;
-	verbose("%s: running in %s", node.name, dir ? dir : "this directory");
+	verbose("%s: running in %s%s", node.name, dir ? dir : "this directory", apart ? "" : ", in its network namespace");
 	struct proc_cmd run = {.argv = cmd, .env = environ, .cwd = dir, .watch = -1};
+	if (!apart)
+		run.enter = netns_enter_cmd, run.failed = netns_failed, run.where = &ns;
 	int status = proc_run(&run, &why);
 	return status < 0 ? warn_why(&why) : status;
 }

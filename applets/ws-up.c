@@ -23,6 +23,8 @@
  * --http ADDR:PORT  let tailscaled offer an HTTP proxy there
  * --tun  use a TUN device instead of userspace networking (needs root)
  * --netns WHERE  whose ports: container:NAME (docker, podman), pid:N or the path of a network namespace; or here, the default
+ * --isolate  a network namespace of the workspace's own, with pasta as its way out: CMD and what ws-run starts are in it, so that
+ *   each workspace can have a port 3000; with -i PORTS, those of this machine's loopback are brought in
  * --clone URL  clone a git repository into the workspace's src, where ws-run runs; one that is there is left as it is
  * --depth N  with --clone: only the last N commits
  * --ssh  turn Tailscale SSH on; needs -i all and goes without confinement
@@ -91,6 +93,7 @@
 #include "file.h"
 #include "http.h"
 #include "inbound.h"
+#include "isolate.h"
 #include "join.h"
 #include "key.h"
 #include "leave.h"
@@ -233,6 +236,7 @@ static void options(struct up *u, char **argv, const char **name)
 				opt_usage("--netns: too long");
 			u->told |= TOLD_NETNS;
 			break;
+		case OPT_ISOLATE: u->spec.isolate = 1; u->told |= TOLD_ISOLATE; break;
 		case OPT_CLONE: u->clone = o.val; break;
 		case OPT_DEPTH: u->depth = opt_num(&o, 1, 1000000000); break;
 		case OPT_SSH: u->spec.ssh = 1; u->told |= TOLD_SSH; break;
@@ -418,7 +422,7 @@ static int open_inbound(struct up *u, struct why *why)
 	const struct localapi *api = &u->daemon.api;
 	if (ws->spec.inbound == WS_IN_NONE)
 		return 0;
-	if (ws->spec.inbound == WS_IN_PORTS && !probe_proxy(ws->spec.control)) {
+	if (ws->spec.inbound == WS_IN_PORTS && !ws->run.pasta.pid && !probe_proxy(ws->spec.control)) {
 		int seen[WS_DERPS], n = 0, rc = inbound_check_derp(api, &ws->spec, seen, &n, u->deadline, why);
 		struct why ignored;
 		if (n > 0)
@@ -467,7 +471,7 @@ static int finish(struct up *u, struct why *why)
 	ws->run.phase = WS_UP;
 	if (ws_save_run(ws, why) < 0 || ws_lease_settle(&u->lease, why) < 0 || wait_ready(u, why) < 0)
 		return -1;
-	if (ws->spec.inbound == WS_IN_ALL)
+	if (ws->spec.inbound == WS_IN_ALL && !ws->spec.isolate)
 		warn_open(ws);
 	return 0;
 }
@@ -476,14 +480,15 @@ static int join(struct up *u, const char *key, int resume, struct why *why)
 {
 	struct ws *ws = &u->ws;
 	const char *tags[WS_TAGS + 1] = {0};
+	char control[sizeof ws->spec.control];
 	/* a minted key carries them already, and headscale refuses to hear them again */
 	for (int i = 0; i < ws->spec.ntags && !u->mint.mints; i++)
 		tags[i] = ws->spec.tags[i];
 	struct join j = {
-		.daemon = &u->daemon, .key = key, .interactive = u->login, .resume = resume, .tell = tell,
+		.daemon = &u->daemon, .control = ws->spec.control, .key = key, .interactive = u->login, .resume = resume, .tell = tell,
 		.registered = registered, .ctx = u,
 		.prefs = {
-			.control = ws->spec.control, .hostname = ws->spec.hostname, .tags = tags, .shields_up = 1,
+			.control = daemon_control(ws, control, sizeof control), .hostname = ws->spec.hostname, .tags = tags, .shields_up = 1,
 			.ssh = ws->spec.ssh, .accept_routes = ws->spec.accept_routes,
 		},
 	};
@@ -677,6 +682,11 @@ static int resume(struct up *u, struct why *why)
 		return 1;	/* its record was lost: how it was started is not known */
 	if (daemon_find(&u->root, ws, &u->daemon, why) < 0)
 		return why->reason == R_NOT_UP ? 1 : -1;
+	if (ws->run.pasta.pid && ws_is_orphan(ws)) {
+		verbose("pasta, its way out, is gone: another one is started");
+		if (daemon_mend(ws, &u->daemon, u->deadline, why) < 0)
+			return -1;
+	}
 	if (localapi_status(&u->daemon.api, &u->st, clock_left(u->deadline) > 3000 ? clock_ms() + 3000 : u->deadline, why) < 0)
 		return u->restart || ws->run.phase != WS_UP || is_ending(u, why) ? 1 : -1;
 	const char *option = spec_differs(&u->spec, &ws->spec);
@@ -746,6 +756,8 @@ static int find_target(struct up *u, const char *name, struct why *why)
 /* Before a daemon is started, and before one that runs is ended for it. */
 static int prepare_target(struct up *u, const char *name, struct why *why)
 {
+	if (u->spec.isolate)
+		return isolate_check(u->spec.control, probe_proxy(u->spec.control), why);
 	if (!*u->spec.netns)
 		return 0;
 	if (!u->has_target && find_target(u, name, why) < 0)
@@ -757,7 +769,7 @@ static int bring_up(struct up *u, const char *name, struct why *why)
 {
 	if (*u->spec.netns && find_target(u, name, why) < 0)
 		return -1;
-	if (*u->spec.netns && !(u->told & TOLD_INBOUND))
+	if (spec_has_netns(&u->spec) && !(u->told & TOLD_INBOUND))
 		u->spec.inbound = WS_IN_ALL;	/* that is the point of it */
 	if (ws_root_open(&u->root, why) < 0)
 		return -1;
@@ -812,14 +824,24 @@ static int end_command(void *ctx)
 static int run_command(struct up *u, int joined)
 {
 	struct why why = {0};
+	struct netns ns;
 	settings_hide_keys();
 	if (joined)
 		setenv("MOORBOX_WORKSPACE", u->ws.name, 1);
+	int apart = joined ? isolate_inside(&u->root, &u->ws, &ns, &why) : 1;
+	if (apart < 0) {
+		warn_why(&why);
+		return EXIT_CMD;
+	}
+	if (!apart)
+		isolate_setenv(&u->ws);
 	char src[WS_PATH + 80];
 	str_fmt(src, sizeof src, "%s/%s/src", u->root.path, u->ws.name);
 	struct proc_cmd cmd = {
 		.argv = u->cmd, .env = environ, .cwd = joined && u->clone ? src : NULL, .watch = joined ? u->daemon.pidfd : -1, .ready = end_command,
 	};
+	if (!apart)
+		cmd.enter = netns_enter_cmd, cmd.failed = netns_failed, cmd.where = &ns;
 	int status = proc_run(&cmd, &why);
 	return status < 0 ? warn_why(&why) : status;
 }

@@ -1,4 +1,4 @@
-/* netns - the network namespace of somebody else, which a child joins before it executes anything
+/* netns - a network namespace that is not ours, which a child joins before it executes anything
  *
  *	netns_of_pid(pid, &ns, &why);		opens all it needs; says what is not allowed
  *	p.enter = ...; netns_enter(&ns)		the child joins, before it is confined
@@ -31,9 +31,20 @@ int netns_etc(int pid, const char *name, struct buf *);
 
 /* In the child, async-signal-safe. 0, or what netns_failed explains. */
 int netns_enter(const struct netns *);
+int netns_enter_cmd(void *netns);		/* the same, for struct proc_cmd */
 int netns_is_failure(int code);		/* was it netns_enter's? */
 int netns_failed(int code, struct why *);	/* returns -1 */
 
 unsigned long long netns_inode(const char *path);	/* 0: nothing there */
+
+/* A fresh one, with nothing in it but its loopback, in a user namespace of its own that belongs to uid and gid: ours or, as
+ * root, anybody's. They are the same numbers in it. It lasts as long as a descriptor or a process of it. [netns-denied]. */
+int netns_make(int uid, int gid, struct netns *, struct why *);
+/* The user namespace that it belongs to, which is opened if it is not: for who has to act in it. 0, or -1. */
+int netns_owner(struct netns *, struct why *);
+
+/* A socket in it that becomes readable when a route comes; -1. The caller's to close. */
+int netns_watch(const struct netns *, struct why *);
+int netns_has_route(int watch);			/* reads what it tells: has a default route come? */
 
 #endif

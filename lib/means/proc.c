@@ -658,6 +658,10 @@ static int not_run(struct why *why)
 static int run_why(const struct proc_cmd *cmd, struct report r, struct why *why)
 {
 	errno = r.code;
+	if (r.stage == PROC_ENTER) {
+		cmd->failed(r.code, why);
+		return not_run(why);
+	}
 	if (r.stage == PROC_STDIO) {
 		why_errno(why, "%s", cmd->cwd);
 		return not_run(why);
@@ -698,7 +702,10 @@ int proc_run(const struct proc_cmd *cmd, struct why *why)
 		sigaction(SIGPIPE, &sa, NULL);	/* ours to ignore, not the command's */
 		sigaction(SIGCHLD, &chld, NULL);
 		sigprocmask(SIG_SETMASK, &before, NULL);
-		if (cmd->cwd && chdir(cmd->cwd) < 0)
+		int entered = cmd->enter ? cmd->enter(cmd->where) : 0;
+		if (entered)
+			report(exec_error[1], PROC_ENTER, entered);
+		else if (cmd->cwd && chdir(cmd->cwd) < 0)
 			report(exec_error[1], PROC_STDIO, errno);
 		else
 			report(exec_error[1], PROC_EXEC, exec_path(argv_sh, cmd->argv, cmd->env));

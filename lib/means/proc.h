@@ -76,6 +76,9 @@ struct proc_cmd {
 	int watch;			/* descriptor to poll meanwhile, or -1 */
 	int (*ready)(void *ctx);	/* watch is readable or hung up: 0 go on, -1 no more, or a signal to send */
 	void *ctx;
+	int (*enter)(void *where);	/* in the child, before all else; 0, or what failed explains; may be NULL */
+	int (*failed)(int code, struct why *);
+	void *where;
 };
 int proc_run(const struct proc_cmd *, struct why *);
 

@@ -4,6 +4,8 @@
 #include "confine.h"
 #include "file.h"
 #include "http.h"
+#include "isolate.h"
+#include "pasta.h"
 #include "probe.h"
 #include "release.h"
 #include "secret.h"
@@ -110,6 +112,35 @@ static int has_websocket(const char *tailscaled)
 	return found;
 }
 
+/* Does it run in a namespace that was made for it? */
+static int is_isolated(const struct ws *ws)
+{
+	return ws->run.pasta.pid > 0;
+}
+
+char *daemon_control(const struct ws *ws, char *dst, int size)
+{
+	if (is_isolated(ws))
+		return isolate_url(ws->spec.control, dst, size);
+	str_copy(dst, size, ws->spec.control);
+	return dst;
+}
+
+static void env_add_proxy(struct env *e, const char *name, const char *url, const struct ws *ws)
+{
+	char there[1024];
+	env_add(e, name, url && is_isolated(ws) ? isolate_url(url, there, sizeof there) : url);
+}
+
+/* This machine itself is never asked by a proxy, by whatever address it is reached. */
+static void env_add_exceptions(struct env *e, const struct ws *ws)
+{
+	const char *told = first_of("NO_PROXY", "no_proxy");
+	char *more = is_isolated(ws) ? xfmt("%s%s%s", told ? told : "", told ? "," : "", PASTA_GATEWAY) : NULL;
+	env_add(e, "NO_PROXY", more ? more : told);
+	free(more);
+}
+
 static int build_env(struct env *e, const struct ws *ws, const char *tailscaled, const char *node, struct why *why)
 {
 	const char *proxy = first_of("HTTPS_PROXY", "https_proxy"), *plain = first_of("HTTP_PROXY", "http_proxy");
@@ -125,11 +156,11 @@ static int build_env(struct env *e, const struct ws *ws, const char *tailscaled,
 		env_add(e, "TS_NO_LOGS_NO_SUPPORT", "true");
 	if (!ws->spec.ssh)
 		env_add(e, "TS_DISABLE_SSH_SERVER", "1");
-	if (!*ws->spec.netns && only_loopback())
+	if (!*ws->spec.netns && !is_isolated(ws) && only_loopback())
 		env_add(e, "TS_ASSUME_NETWORK_UP_FOR_TEST", "1");
-	env_add(e, "HTTPS_PROXY", proxy ? proxy : all);
-	env_add(e, "HTTP_PROXY", plain ? plain : all);
-	env_add(e, "NO_PROXY", first_of("NO_PROXY", "no_proxy"));
+	env_add_proxy(e, "HTTPS_PROXY", proxy ? proxy : all, ws);
+	env_add_proxy(e, "HTTP_PROXY", plain ? plain : all, ws);
+	env_add_exceptions(e, ws);
 	if ((proxy || all) && has_websocket(tailscaled) && probe_derp_upgrade(ws->spec.control, clock_ms() + PROBE_MS))
 		env_add(e, "TS_DEBUG_DERP_WS_CLIENT", "1");
 	if (first_of("SSL_CERT_FILE", "CURL_CA_BUNDLE") || first_of("NIX_SSL_CERT_FILE", "TS_CA_FILE")
@@ -189,7 +220,7 @@ static int prepare_limits(struct limits *l, const struct ws *ws, const char *tai
 		l->read[nread++] = l->where->ns.hosts;
 	for (int i = 0; i < s->nserve_dirs; i++)
 		l->read[nread++] = s->serve_dirs[i];
-	if (s->inbound == WS_IN_PORTS) {
+	if (s->inbound == WS_IN_PORTS && !is_isolated(ws)) {
 		l->spec.limit_connect = l->spec.bind_v4_notify = 1;
 		for (int i = 0; i < n && l->spec.port_count < CONFINE_PORTS; i++)
 			l->spec.ports[l->spec.port_count++] = needs[i];
@@ -256,6 +287,7 @@ static const char *telling(const char *line)
 		"magicsock: ", "[RATELIMIT]", "blockEngineUpdates", "health(", "dns: using", "dns: Set:", "dns: Resolver", "wgengine: ",
 		"netmap diff", "flushing log", "monitor: ", "using fake", "Creating WireGuard", "control: RegisterReq", "control: control server key",
 		"control: Generating", "got LocalBackend", "goroutine ", "\t",
+		"Failed to send ",	/* pasta, where nobody listens to the system's log */
 	};
 	int y, n = 0;
 	if (sscanf(line, "%d/%*d/%*d %*d:%*d:%*d %n", &y, &n) >= 1 && n > 0)
@@ -404,7 +436,7 @@ static int wait_socket(const struct ws *ws, struct daemon *d, int watch, const c
 static void fill_run(struct ws *ws, const struct proc_child *child, const char *tailscaled, const char *sock, const struct limits *l)
 {
 	struct ws_run *r = &ws->run;
-	memset(r, 0, sizeof *r);
+	*r = (struct ws_run){.pasta = r->pasta};
 	r->daemon = child->id;
 	r->phase = WS_SPAWNED;
 	proc_machine(r->machine);
@@ -414,7 +446,7 @@ static void fill_run(struct ws *ws, const struct proc_child *child, const char *
 	str_copy(r->tailscaled, sizeof r->tailscaled, tailscaled);
 	str_copy(r->socket, sizeof r->socket, sock);
 	str_copy(r->inbound, sizeof r->inbound,
-		ws->spec.inbound == WS_IN_ALL ? "open" : ws->spec.inbound == WS_IN_NONE ? "closed" : "landlock");
+		ws->spec.inbound == WS_IN_ALL ? "open" : ws->spec.inbound == WS_IN_NONE ? "closed" : is_isolated(ws) ? "pasta" : "landlock");
 	r->confined = l->held.files;
 	r->since = time(NULL);
 }
@@ -535,7 +567,18 @@ int daemon_check_shared(const struct ws_root *root, const struct ws *ws, struct 
 	return why_set(why, R_ENV_SHARED, "workspace %s is up with the same host name, TS_STATE_DIR or TS_SOCKET", s.other);
 }
 
-int daemon_start(const struct ws_root *root, struct ws *ws, struct target *where, const int *needs, int n, struct daemon *d,
+/* What pasta itself said of its failure. */
+static int add_words(const struct ws *ws, const struct daemon *d, struct why *why)
+{
+	char words[200], msg[200];
+	if (why->reason == R_PASTA_FAILED && *daemon_last_words(ws, d->log_start, 2, words, sizeof words)) {
+		str_copy(msg, sizeof msg, why->msg);
+		why_set(why, R_PASTA_FAILED, "%s: %s", msg, words);
+	}
+	return -1;
+}
+
+static int start(const struct ws_root *root, struct ws *ws, struct target *where, const int *needs, int n, struct daemon *d,
 	struct node_status *st, long long deadline, struct why *why)
 {
 	char tailscaled[WS_PATH], node[WS_PATH];
@@ -545,7 +588,7 @@ int daemon_start(const struct ws_root *root, struct ws *ws, struct target *where
 	struct proc_child child = {.pidfd = -1};
 	int watch = -1, rc = -1;
 	*d = (struct daemon){.pidfd = -1};
-	if (where && target_prepare(where, root, ws, why) < 0)
+	if (where && !is_isolated(ws) && target_prepare(where, root, ws, why) < 0)
 		return -1;
 	if (daemon_check_shared(root, ws, why) < 0 || release_tailscaled(tailscaled, sizeof tailscaled, why) < 0
 		|| ws_node_dir(root, ws, 1, node, why) < 0 || set_api(root, ws, 1, d, &sock, why) < 0
@@ -558,7 +601,7 @@ int daemon_start(const struct ws_root *root, struct ws *ws, struct target *where
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (spawn(ws, tailscaled, node, sock.path, &l, &permit, &child, log, why) < 0) {
 		name_choices(why);	/* seccomp is refused in the child only */
-		if (why->reason == R_NETNS_DENIED)
+		if (why->reason == R_NETNS_DENIED && !is_isolated(ws))
 			why_hint(why, "sudo ws-up --netns %s %s", where->told, ws->name);
 		goto out;
 	}
@@ -578,6 +621,8 @@ int daemon_start(const struct ws_root *root, struct ws *ws, struct target *where
 		}
 	}
 	permit_end(&permit);
+	if (!rc && is_isolated(ws) && ws_is_orphan(ws))
+		rc = why_set(why, R_PASTA_FAILED, "pasta ended");
 	if (!rc) {
 		ws->run.phase = WS_BOUND;
 		rc = ws_save_run(ws, why);
@@ -597,6 +642,70 @@ out:
 		close(watch);
 	confine_close(&l.held);
 	return rc;
+}
+
+/* In a namespace of its own, which lasts as long as itself. */
+static int start_isolated(const struct ws_root *root, struct ws *ws, const int *needs, int n, struct daemon *d,
+	struct node_status *st, long long deadline, struct why *why)
+{
+	struct target own;
+	struct why ignored;
+	*d = (struct daemon){.pidfd = -1};
+	if (isolate_check(ws->spec.control, probe_proxy(ws->spec.control), why) < 0)
+		return -1;
+	int log = open_log(ws, &d->log_start, why);
+	if (log < 0)
+		return -1;
+	int rc = isolate_start(&own, root, ws, log, deadline, why);
+	close(log);
+	if (rc < 0)
+		return add_words(ws, d, why);
+	rc = start(root, ws, &own, needs, n, d, st, deadline, why);
+	target_close(&own);
+	if (rc < 0 && is_isolated(ws)) {
+		clock_uncancel();
+		ws_drop_run(ws, &ignored);
+	}
+	return rc;
+}
+
+int daemon_start(const struct ws_root *root, struct ws *ws, struct target *where, const int *needs, int n, struct daemon *d,
+	struct node_status *st, long long deadline, struct why *why)
+{
+	*d = (struct daemon){.pidfd = -1};
+	if (is_isolated(ws) && ws_drop_run(ws, why) < 0)	/* its daemon died, or never came */
+		return -1;
+	if (ws->spec.isolate)
+		return start_isolated(root, ws, needs, n, d, st, deadline, why);
+	int rc = start(root, ws, where, needs, n, d, st, deadline, why);
+	const struct ws_spec *s = &ws->spec;
+	/* proxies of tailscaled's own would be in there, for nobody */
+	if (!rc || where || s->inbound != WS_IN_PORTS || *s->socks || *s->http || (why->reason != R_NO_LANDLOCK && why->reason != R_CANNOT_NARROW))
+		return rc;
+	struct why other;
+	rc = start_isolated(root, ws, needs, n, d, st, deadline, &other);
+	if (rc < 0) {
+		struct why cannot = *why;
+		why_set(why, cannot.reason, "%s; nor is it possible with pasta: %s", cannot.msg, other.msg);
+		name_choices(why);
+	}
+	return rc;
+}
+
+int daemon_mend(struct ws *ws, struct daemon *d, long long deadline, struct why *why)
+{
+	enum { ONLINE_MS = 10000, LOOK_MS = 20 };
+	int log = open_log(ws, &d->log_start, why), rc = log < 0 ? -1 : isolate_mend(ws, log, deadline, why);
+	if (log >= 0)
+		close(log);
+	if (rc < 0)
+		return add_words(ws, d, why);
+	struct node_status st;
+	struct why ignored;
+	long long until = clock_ms() + ONLINE_MS;
+	while (localapi_status(&d->api, &st, deadline, &ignored) == 0 && !st.online && !clock_passed(until) && !clock_passed(deadline))
+		poll(NULL, 0, LOOK_MS);
+	return 0;
 }
 
 int daemon_find(const struct ws_root *root, struct ws *ws, struct daemon *d, struct why *why)

@@ -15,11 +15,12 @@ struct daemon {
 	long long log_start;		/* offset in tailscaled.log where this run begins */
 };
 
-/* Starts it and waits until its socket takes connections. where: whose network namespace it joins; NULL: ours.
+/* Starts it and waits until its socket takes connections. where: whose network namespace it joins; NULL: ours, or one of its own
+ * when that was asked for or -i PORT cannot be held to without.
  * needs: TCP ports that it must reach (inbound_needs), for -i PORT.
  * Fills in ws->run and saves it; *st is its first answer. -1: nothing of it is left running: [no-tailscaled],
  * [bad-tailscaled], [tailscaled-died] with its last words, [tailscaled-hung], [socket-denied], [cannot-narrow], [no-landlock],
- * [env-shared], [netns-denied]. */
+ * [env-shared], [netns-denied], [no-pasta], [pasta-failed], [loopback-in-netns]. */
 int daemon_start(const struct ws_root *, struct ws *, struct target *where, const int *needs, int n, struct daemon *,
 	struct node_status *st, long long deadline, struct why *);
 
@@ -35,5 +36,12 @@ int daemon_end(struct ws *, int sig, long long deadline, struct why *);
 /* Its last words: up to lines of its log since log_start that tell something, newest last, without time stamps. Returns dst. */
 char *daemon_last_words(const struct ws *, long long log_start, int lines, char *dst, size_t size);
 void daemon_cut_log(const struct ws *);		/* above 4 MiB: keeps the last MiB */
+
+/* The way out of its namespace is gone while it lives on: another one; waits until control hears
+ * it again, some seconds at most. */
+int daemon_mend(struct ws *, struct daemon *, long long deadline, struct why *);
+
+/* The control server's URL as tailscaled has to be told it. Returns dst. */
+char *daemon_control(const struct ws *, char *dst, int size);
 
 #endif

@@ -243,7 +243,7 @@ static int take_event(struct joining *g, const struct bus_event *e, long long de
 /* Why nothing came of it until the deadline. */
 static int give_up(struct joining *g, struct why *why)
 {
-	const char *control = g->j->prefs.control;
+	const char *control = g->j->control;
 	if (g->state == NODE_NEEDS_APPROVAL) {
 		why_set(why, R_APPROVAL, "registered, but an admin has not approved this node yet");
 		return why_hint(why, "approve it at %s/admin; the node waits, and ws-up again goes on",
@@ -360,7 +360,7 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 		if (!is_joined(g) && clock_passed(deadline))
 			return give_up(g, why);
 		if (!settled && clock_ms() >= g->next_ask)
-			ask_start(&g->ask, g->j->prefs.control);
+			ask_start(&g->ask, g->j->control);
 	}
 	return 0;
 }

@@ -10,7 +10,8 @@
 
 struct join {
 	struct daemon *daemon;
-	struct prefs prefs;
+	const char *control;		/* URL, as we reach it */
+	struct prefs prefs;		/* with control as tailscaled does */
 	const char *key;		/* NULL: none; never sent to a node that is logged in */
 	int interactive;		/* without a key: ask for a URL to log in at */
 	int resume;			/* a login or an approval is under way already: only listen */

@@ -145,7 +145,7 @@ static int wake_and_log_out(const struct ws_root *root, struct ws *ws, const str
 	char node_id[sizeof ws->run.node_id];
 	str_copy(node_id, sizeof node_id, ws->run.node_id);
 	ws->spec.inbound = WS_IN_NONE;
-	*ws->spec.socks = *ws->spec.http = *ws->spec.netns = 0;	/* its namespace may be gone; anywhere will do */
+	*ws->spec.socks = *ws->spec.http = *ws->spec.netns = 0;	/* that namespace may be gone; anywhere will do */
 	if (daemon_start(root, ws, NULL, NULL, 0, &d, &st, deadline, why) < 0) {
 		if (!l->force && why->reason != R_BAD_STATE)
 			return -1;

@@ -41,7 +41,7 @@ int name_check(const struct ws_root *root, const struct ws *ws, const struct loc
 		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s",
 			n, st->dns_name, held, ws->spec.hostname);
 		return why_hint(why, "wait until the control server removes it, or: ws-up%s%s --api SRC %s (or --any-name)",
-			*ws->spec.netns ? " --netns " : "", ws->spec.netns, ws->name);
+			*ws->spec.netns ? " --netns " : ws->spec.isolate ? " --isolate" : "", ws->spec.netns, ws->name);
 	}
 	why_set(why, R_NAME_TAKEN, "the tailnet gave the name %.*s: another node has %s", n, st->dns_name, ws->spec.hostname);
 	return why_hint(why, "remove the other node, choose another name, or: ws-up --any-name %s", ws->name);

@@ -47,6 +47,9 @@ int spec_check(const struct ws_spec *s, struct why *why)
 	}
 	if (s->tun && *s->netns)
 		return why_set(why, R_USAGE, "--tun with --netns: only userspace networking goes there");
+	if (s->isolate && (*s->netns || s->tun || s->ssh))
+		return why_set(why, R_USAGE, "--isolate with %s", *s->netns ? "--netns: a workspace is in one network namespace"
+			: s->tun ? "--tun: only userspace networking goes there" : "--ssh: run an sshd in it instead: ws-run NAME sshd");
 	if (s->tun && s->inbound == WS_IN_PORTS)
 		return why_set(why, R_USAGE, "--tun with -i PORTS: the kernel delivers there, so only -i none or -i all can be held to");
 	if (s->inbound == WS_IN_ALL && (*s->socks || *s->http))
@@ -54,14 +57,22 @@ int spec_check(const struct ws_spec *s, struct why *why)
 	return 0;
 }
 
+int spec_has_netns(const struct ws_spec *s)
+{
+	return s->isolate || *s->netns;
+}
+
 /* A workspace that is up, or kept, stays as it is where nothing else is asked for. */
 void spec_inherit(struct ws_spec *now, const struct ws_spec *then, unsigned told)
 {
 	unsigned open = ~told;
-	if (open & TOLD_NETNS)
+	/* one of the two told takes the place of the other */
+	if (!(told & (TOLD_NETNS | TOLD_ISOLATE))) {
 		memcpy(now->netns, then->netns, sizeof now->netns);
+		now->isolate = then->isolate;
+	}
 	/* another namespace, another default */
-	if (open & TOLD_INBOUND && !*now->netns == !*then->netns) {
+	if (open & TOLD_INBOUND && spec_has_netns(now) == spec_has_netns(then)) {
 		now->inbound = then->inbound;
 		now->nports = then->nports;
 		memcpy(now->ports, then->ports, sizeof now->ports);
@@ -107,6 +118,8 @@ const char *spec_differs(const struct ws_spec *now, const struct ws_spec *then)
 {
 	if (now->inbound != then->inbound || !same_list(now->ports, now->nports, then->ports, then->nports))
 		return "-i";
+	if (now->isolate != then->isolate)
+		return "--isolate";
 	if (!str_eq(now->netns, then->netns))
 		return "--netns";
 	if (now->keep != then->keep)

@@ -165,7 +165,7 @@ void target_close(struct target *t)
 
 /* ---- what holds there ---- */
 
-static int on_loopback(const char *url)
+int target_is_loopback(const char *url)
 {
 	const char *host = strstr(url, "://"), *at;
 	host = host ? host + 3 : url;
@@ -219,14 +219,14 @@ int target_check_reach(const struct target *t, const char *control, const char *
 {
 	char shown[300];
 	const char *first = proxy ? proxy : control;
-	if (!on_loopback(first) && !is_address(first) && asks_our_stub(t)) {
+	if (!target_is_loopback(first) && !is_address(first) && asks_our_stub(t)) {
 		why_set(why, R_LOOPBACK_IN_NETNS, "%s has no resolver: this machine's is on its own loopback, which cannot be reached from there",
 			t->told);
 		if (*t->told != '/')
 			return why_hint(why, "give the process a resolv.conf of its own, with a nameserver that it reaches");
 		return why_hint(why, "put a nameserver into /etc/netns/%s/resolv.conf", strrchr(t->told, '/') + 1);
 	}
-	if (!on_loopback(first))
+	if (!target_is_loopback(first))
 		return 0;
 	why_set(why, R_LOOPBACK_IN_NETNS, "the %s %s is on this machine's loopback, which cannot be reached from the other network namespace",
 		proxy ? "proxy" : "control server", http_redact_url(shown, sizeof shown, proxy ? proxy : control));
@@ -251,6 +251,8 @@ static int copy(struct target *t, const struct ws_root *root, const struct ws *w
 	struct buf b = {.max = 128 << 10};
 	int rc = 0, known = t->anchor.pid ? netns_etc(t->anchor.pid, file, &b) : of_named(t->told, file, &b);
 	*dst = 0;
+	if (known < 0)
+		unlinkat(ws->dir, as, 0);	/* of another namespace */
 	if (known == 0 && (rc = file_write_fast(ws->dir, as, buf_cstr(&b), b.len, 0644, why)) == 0)
 		str_fmt(dst, 640, "%s/%s/%s", root->path, ws->name, as);
 	buf_free(&b);

@@ -20,6 +20,8 @@ struct target {
 int  target_open(const char *told, const char *name, struct target *, long long deadline, struct why *);
 void target_close(struct target *);
 
+int target_is_loopback(const char *url);	/* is its host this machine itself, by an address or as localhost? */
+
 /* What tailscaled has to reach must not be on this machine's loopback, which is another one there, and no more must the
  * resolver of its name, with which tailscaled would wait for ever and say nothing: [loopback-in-netns]. proxy may be NULL. */
 int target_check_reach(const struct target *, const char *control, const char *proxy, struct why *);

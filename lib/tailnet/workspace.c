@@ -174,6 +174,7 @@ int ws_save_spec(struct ws *ws, struct why *why)
 	json_w_str(&b, "nodeDir", s->node_dir);
 	json_w_str(&b, "socket", s->socket);
 	json_w_str(&b, "netns", s->netns);
+	json_w_bool(&b, "isolate", s->isolate);
 	json_w_arr(&b, "serveDirs");
 	for (int i = 0; i < s->nserve_dirs; i++)
 		json_w_str(&b, NULL, s->serve_dirs[i]);
@@ -182,6 +183,25 @@ int ws_save_spec(struct ws *ws, struct why *why)
 	ws->has_spec = 1;
 	/* a reboot ends an ephemeral one, and what was asked of it with it */
 	return put(ws, "spec.json", s->keep ? file_write : file_write_soon, &b, why);
+}
+
+/* Of the same boot as the daemon. */
+static void w_other(struct buf *b, const char *key, const char *key_start, const struct proc_id *id)
+{
+	char start[24];
+	str_fmt(start, sizeof start, "%llu", id->start);
+	json_w_num(b, key, id->pid);
+	json_w_str(b, key_start, start);
+}
+
+static struct proc_id r_other(const struct json *j, const char *key, const char *key_start, const char *boot)
+{
+	struct proc_id id = {.pid = r_num(j, 0, key)};
+	char start[24] = "";
+	r_str(j, 0, key_start, start, sizeof start);
+	id.start = strtoull(start, NULL, 10);
+	str_copy(id.boot, sizeof id.boot, boot);
+	return id;
 }
 
 int ws_save_run(struct ws *ws, struct why *why)
@@ -199,9 +219,8 @@ int ws_save_run(struct ws *ws, struct why *why)
 	json_w_str(&b, "phase", phases[r->phase]);
 	json_w_str(&b, "machine", r->machine);
 	json_w_num(&b, "netns", r->netns);
-	str_fmt(start, sizeof start, "%llu", r->anchor.start);
-	json_w_num(&b, "anchor", r->anchor.pid);
-	json_w_str(&b, "anchorStart", start);
+	w_other(&b, "anchor", "anchorStart", &r->anchor);
+	w_other(&b, "pasta", "pastaStart", &r->pasta);
 	json_w_str(&b, "tailscaled", r->tailscaled);
 	json_w_str(&b, "tailscaledVersion", r->version);
 	json_w_str(&b, "nodeID", r->node_id);
@@ -218,6 +237,9 @@ int ws_save_run(struct ws *ws, struct why *why)
 
 int ws_drop_run(struct ws *ws, struct why *why)
 {
+	enum { PASTA_MS = 2000 };
+	if (ws->run.pasta.pid > 0 && proc_end(&ws->run.pasta, SIGKILL, clock_ms() + PASTA_MS, why) < 0)
+		return -1;
 	ws->has_run = 0;
 	struct ws_run none = {0};
 	str_copy(none.socket, sizeof none.socket, ws->run.socket);	/* it is still to be deleted */
@@ -250,6 +272,7 @@ static void load_spec(struct ws_spec *s, const struct json *j)
 	r_str(j, 0, "nodeDir", s->node_dir, sizeof s->node_dir);
 	r_str(j, 0, "socket", s->socket, sizeof s->socket);
 	r_str(j, 0, "netns", s->netns, sizeof s->netns);
+	s->isolate = r_bool(j, "isolate");
 	for (struct json_iter i = json_each(j, json_get(j, 0, "serveDirs")); json_next(&i) && s->nserve_dirs < 8; )
 		if (json_str(j, i.value, s->serve_dirs[s->nserve_dirs], WS_PATH) > 0)
 			s->nserve_dirs++;
@@ -267,10 +290,8 @@ static void load_run(struct ws_run *r, const struct json *j)
 	r->phase = str_eq(word, "up") ? WS_UP : str_eq(word, "joining") ? WS_JOINING : str_eq(word, "bound") ? WS_BOUND : WS_SPAWNED;
 	r_str(j, 0, "machine", r->machine, sizeof r->machine);
 	r->netns = (n = r_num(j, 0, "netns")) > 0 ? n : 0;
-	r->anchor.pid = r_num(j, 0, "anchor");
-	r_str(j, 0, "anchorStart", start, sizeof start);
-	r->anchor.start = strtoull(start, NULL, 10);
-	str_copy(r->anchor.boot, sizeof r->anchor.boot, r->daemon.boot);
+	r->anchor = r_other(j, "anchor", "anchorStart", r->daemon.boot);
+	r->pasta = r_other(j, "pasta", "pastaStart", r->daemon.boot);
 	r_str(j, 0, "tailscaled", r->tailscaled, sizeof r->tailscaled);
 	r_str(j, 0, "tailscaledVersion", r->version, sizeof r->version);
 	r_str(j, 0, "nodeID", r->node_id, sizeof r->node_id);
@@ -641,6 +662,8 @@ int ws_alive(const struct ws *ws)
 
 int ws_is_orphan(const struct ws *ws)
 {
+	if (ws->run.pasta.pid > 0)
+		return proc_alive(&ws->run.pasta) == 0;
 	if (!*ws->spec.netns || !ws->run.netns)
 		return 0;
 	if (ws->run.anchor.pid > 0)

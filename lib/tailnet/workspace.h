@@ -43,6 +43,7 @@ struct ws_spec {
 	char serve_dirs[8][WS_PATH];
 	int nserve_dirs;
 	char netns[WS_NETNS];			/* container:NAME, pid:N or a path, as told; "" for here */
+	int isolate;				/* a network namespace of its own */
 };
 
 /* How far the daemon was brought. After a kill -9 of ws-up the next call goes on from here. */
@@ -54,6 +55,7 @@ struct ws_run {
 	char machine[40];
 	unsigned long long netns;
 	struct proc_id anchor;			/* whose namespace it is; pid 0: nobody's */
+	struct proc_id pasta;			/* the way out of a namespace that was made for it; pid 0: none was */
 	char tailscaled[WS_PATH], version[64];
 	char node_id[64], dns_name[256], ip[48];
 	char socket[WS_PATH];			/* where it was started with; "sock" is NAME/sock; "" unknown */
@@ -87,7 +89,7 @@ int  ws_reload(struct ws *, struct why *);		/* reads the records again */
 
 int ws_save_spec(struct ws *, struct why *);		/* ws->spec to spec.json */
 int ws_save_run(struct ws *, struct why *);		/* ws->run to run.json */
-int ws_drop_run(struct ws *, struct why *);		/* nothing runs any more */
+int ws_drop_run(struct ws *, struct why *);		/* its daemon has ended: ends its pasta too, and nothing runs any more */
 
 /* Calls fn with each workspace's name, sorted. 0, or -1. */
 int ws_each(const struct ws_root *, int (*fn)(const char *name, void *), void *ctx, struct why *);
@@ -106,7 +108,8 @@ int ws_node_dir(const struct ws_root *, struct ws *, int create, char path[stati
 /* Is the daemon of the record alive? 1, 0; -1 when this is another machine's workspace. */
 int ws_alive(const struct ws *);
 
-/* Is the network namespace that its daemon was put into without its owner: container gone, path removed? No call to anybody. */
+/* Is the network namespace that its daemon was put into without its owner (container gone, path removed) or its way out? No call
+ * to anybody. */
 int ws_is_orphan(const struct ws *);
 
 /* The daemon of a workspace whose run.json is broken or lost, found through its socket: sets ws->run.daemon if there is one;

@@ -1,6 +1,7 @@
 /* wsenv - the environment through which programs reach the tailnet of a workspace */
 #include "wsenv.h"
 #include "forwards.h"
+#include "spec.h"
 #include "str.h"
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +52,19 @@ static void set_forward(struct wsenv *e, const struct forward *f)
 	wsenv_set(e, name, *f->path ? f->path : value);
 }
 
+struct running { struct wsenv *e; unsigned long long netns; };
+
+/* What listens on the loopback of another network namespace is of no use here. */
 static int set_running(const struct forwards *f, void *ctx)
 {
-	struct wsenv *e = ctx;
-	if (*f->proxy)
+	struct running *r = ctx;
+	struct wsenv *e = r->e;
+	unsigned long long netns = proc_netns(f->id.pid);
+	int elsewhere = netns && netns != r->netns;
+	if (*f->proxy && !elsewhere)
 		set_proxies(e, f->proxy);
 	for (int i = 0; i < f->n; i++)
-		if (*f->f[i].host)
+		if (*f->f[i].host && (!elsewhere || *f->f[i].path))
 			set_forward(e, &f->f[i]);
 	return 0;
 }
@@ -80,9 +87,15 @@ int wsenv_of(const struct node *node, int flags, struct wsenv *e, struct why *wh
 		wsenv_set(e, "MOORBOX_SOCKET", node->api.path);
 	struct why none;
 	int dir = node->is_ws ? forwards_dir(&node->root, &node->ws, 0, &none) : -1;
+	int apart = node->is_ws && spec_has_netns(&node->ws.spec);
 	if (dir >= 0) {
-		forwards_each(dir, set_running, e);
+		struct running r = {e, apart && flags & WSENV_INSIDE ? node->ws.run.netns : proc_netns(0)};
+		forwards_each(dir, set_running, &r);
 		close(dir);
+	}
+	if (apart && flags & (WSENV_SOCKS | WSENV_HTTP) && !(flags & WSENV_INSIDE)) {
+		why_set(why, R_NO_PROXY, "the proxy of %s is on the loopback of its own network namespace", node->name);
+		return why_hint(why, "ws-run --socks %s CMD", node->name);
 	}
 	if (flags & WSENV_SOCKS) {
 		if (!node->is_ws || !*node->ws.spec.socks)

@@ -13,10 +13,11 @@ struct wsenv {
 	int n;
 };
 
-enum { WSENV_SOCKS = 1, WSENV_HTTP = 2 };	/* tailscaled's own proxies too, as ALL_PROXY and as HTTP_PROXY, HTTPS_PROXY */
+/* tailscaled's own proxies too, as ALL_PROXY and as HTTP_PROXY, HTTPS_PROXY; as seen in the network namespace that it has to itself */
+enum { WSENV_SOCKS = 1, WSENV_HTTP = 2, WSENV_INSIDE = 4 };
 
 /* MOORBOX_WORKSPACE, MOORBOX_SOCKET, MOORBOX_HOSTNAME, MOORBOX_DNS_NAME, MOORBOX_IP; MOORBOX_FORWARD_HOST_PORT for each
- * forward that runs; HTTP_PROXY and HTTPS_PROXY if `ts-forward --split` does. With WSENV_SOCKS or WSENV_HTTP the daemon
+ * forward that runs and can be reached; HTTP_PROXY and HTTPS_PROXY if `ts-forward --split` does. With WSENV_SOCKS or WSENV_HTTP the daemon
  * must have been started with that proxy: else [no-proxy] with the ws-up to type. Freed by wsenv_free. */
 int  wsenv_of(const struct node *, int flags, struct wsenv *, struct why *);
 void wsenv_set(struct wsenv *, const char *name, const char *value);	/* adds one; copies both */
