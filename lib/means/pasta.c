@@ -86,14 +86,14 @@ static void write_ports(char *dst, int size, const int *ports, int n)
 		len += sprintf(dst + len, "%s%d", i ? "," : "", ports[i]);
 }
 
-int pasta_spawn(struct pasta *p, const struct netns *ns, const int *ports, int n, int err, struct why *why)
+int pasta_spawn(struct pasta *p, const struct netns *ns, int turn, const int *ports, int n, int err, struct why *why)
 {
 	*p = (struct pasta){.watch = -1, .child.pidfd = -1};
 	/* descriptors 0 and 1 are the namespace; what it does not say of ports is open in both directions */
 	static const char *const options[] = {
 		"pasta", "-f", "-q", "--config-net", "-t", "none", "-u", "none", "-U", "none", "--no-netns-quit",
 		"--netns", "/proc/self/fd/0", "--userns", "/proc/self/fd/1",
-		"-a", PASTA_ADDRESS, "-n", PASTA_BITS, "-g", PASTA_GATEWAY, "--dns-forward", PASTA_DNS, "-T",
+		"-n", PASTA_BITS, "-g", PASTA_GATEWAY, "--dns-forward", PASTA_DNS, "-a",
 	};
 	static char *env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 	int count = 0;
@@ -103,6 +103,8 @@ int pasta_spawn(struct pasta *p, const struct netns *ns, const int *ports, int n
 	write_ports(p->ports, sizeof p->ports, ports, n);
 	for (; count < (int)(sizeof options / sizeof *options); count++)
 		p->argv[count] = (char *)options[count];
+	p->argv[count++] = turn ? "10.213.97.4" : "10.213.97.2";
+	p->argv[count++] = "-T";
 	p->argv[count] = p->ports;
 	p->watch = netns_watch(ns, why);
 	if (p->watch < 0)

@@ -17,7 +17,6 @@
 #include "proc.h"
 
 #define PASTA_GATEWAY "10.213.97.1"
-#define PASTA_ADDRESS "10.213.97.2"
 #define PASTA_DNS "10.213.97.3"
 #define PASTA_BITS "29"
 
@@ -33,9 +32,9 @@ struct pasta {
 	int watch, uid, gid;
 };
 
-/* ports: TCP ports of this machine's loopback to be brought in, to the same numbers of the namespace's. Nothing else comes in.
+/* turn: 0, or 1 to have another address. ports: TCP ports of this machine's loopback to be brought in, to the same numbers of the namespace's. Nothing else comes in.
  * err: descriptor for its messages. ns has its owner open. [no-pasta]; [netns-denied] when /dev/net/tun is not for it. */
-int pasta_spawn(struct pasta *, const struct netns *ns, const int *ports, int n, int err, struct why *);
+int pasta_spawn(struct pasta *, const struct netns *ns, int turn, const int *ports, int n, int err, struct why *);
 
 /* -1, nothing of it runs any more: [pasta-failed]: its words are in err. A few seconds are enough for it, whatever the deadline. */
 int pasta_release(struct pasta *, long long deadline, struct why *);

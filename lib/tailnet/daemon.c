@@ -694,18 +694,10 @@ int daemon_start(const struct ws_root *root, struct ws *ws, struct target *where
 
 int daemon_mend(struct ws *ws, struct daemon *d, long long deadline, struct why *why)
 {
-	enum { ONLINE_MS = 10000, LOOK_MS = 20 };
 	int log = open_log(ws, &d->log_start, why), rc = log < 0 ? -1 : isolate_mend(ws, log, deadline, why);
 	if (log >= 0)
 		close(log);
-	if (rc < 0)
-		return add_words(ws, d, why);
-	struct node_status st;
-	struct why ignored;
-	long long until = clock_ms() + ONLINE_MS;
-	while (localapi_status(&d->api, &st, deadline, &ignored) == 0 && !st.online && !clock_passed(until) && !clock_passed(deadline))
-		poll(NULL, 0, LOOK_MS);
-	return 0;
+	return rc < 0 ? add_words(ws, d, why) : 0;
 }
 
 int daemon_find(const struct ws_root *root, struct ws *ws, struct daemon *d, struct why *why)

@@ -37,8 +37,7 @@ int daemon_end(struct ws *, int sig, long long deadline, struct why *);
 char *daemon_last_words(const struct ws *, long long log_start, int lines, char *dst, size_t size);
 void daemon_cut_log(const struct ws *);		/* above 4 MiB: keeps the last MiB */
 
-/* The way out of its namespace is gone while it lives on: another one; waits until control hears
- * it again, some seconds at most. */
+/* The way out of its namespace is gone while it lives on: another one. Its log has the words of one that fails. */
 int daemon_mend(struct ws *, struct daemon *, long long deadline, struct why *);
 
 /* The control server's URL as tailscaled has to be told it. Returns dst. */

@@ -84,7 +84,7 @@ static int run_pasta(struct ws *ws, const struct netns *ns, int log, long long d
 {
 	struct pasta p;
 	const struct ws_spec *s = &ws->spec;
-	if (pasta_spawn(&p, ns, s->ports, s->inbound == WS_IN_PORTS ? s->nports : 0, log, why) < 0)
+	if (pasta_spawn(&p, ns, ws->run.pasta_turn, s->ports, s->inbound == WS_IN_PORTS ? s->nports : 0, log, why) < 0)
 		return -1;
 	ws->run.pasta = p.child.id;
 	if (!ws->run.daemon.pid)
@@ -126,6 +126,8 @@ int isolate_mend(struct ws *ws, int log, long long deadline, struct why *why)
 {
 	struct netns ns;
 	int rc = netns_of_pid(ws->run.daemon.pid, &ns, why);
+	/* by another address tailscaled sees for certain that its connections are of no use any more */
+	ws->run.pasta_turn = !ws->run.pasta_turn;
 	if (rc)
 		return rc < 0 ? -1 : why_set(why, R_NO_NETNS, "its daemon is in our own network namespace");
 	if (netns_owner(&ns, why) < 0 || run_pasta(ws, &ns, log, deadline, why) < 0)

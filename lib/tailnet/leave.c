@@ -75,6 +75,10 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	int registered = 1, listed = ws->spec.keep;
 	/* where the owner of a network namespace is gone, its cables mostly are, too */
 	long long soon = clock_ms() + ORPHAN_MS, patient = ws_is_orphan(ws) && (!deadline || soon < deadline) ? soon : deadline;
+	/* a namespace of its own is there still, and only the way out of it is gone */
+	if (ws->run.pasta.pid > 0 && ws_is_orphan(ws) && daemon_mend(ws, d, deadline, &cause) == 0)
+		patient = deadline;
+	cause = (struct why){0};
 	if (settled_status(ws, l, d, &st, patient, &cause) == 0) {
 		registered = st.has_key;
 		if (*st.id)

@@ -221,6 +221,7 @@ int ws_save_run(struct ws *ws, struct why *why)
 	json_w_num(&b, "netns", r->netns);
 	w_other(&b, "anchor", "anchorStart", &r->anchor);
 	w_other(&b, "pasta", "pastaStart", &r->pasta);
+	json_w_num(&b, "pastaTurn", r->pasta_turn);
 	json_w_str(&b, "tailscaled", r->tailscaled);
 	json_w_str(&b, "tailscaledVersion", r->version);
 	json_w_str(&b, "nodeID", r->node_id);
@@ -292,6 +293,7 @@ static void load_run(struct ws_run *r, const struct json *j)
 	r->netns = (n = r_num(j, 0, "netns")) > 0 ? n : 0;
 	r->anchor = r_other(j, "anchor", "anchorStart", r->daemon.boot);
 	r->pasta = r_other(j, "pasta", "pastaStart", r->daemon.boot);
+	r->pasta_turn = r_num(j, 0, "pastaTurn") == 1;
 	r_str(j, 0, "tailscaled", r->tailscaled, sizeof r->tailscaled);
 	r_str(j, 0, "tailscaledVersion", r->version, sizeof r->version);
 	r_str(j, 0, "nodeID", r->node_id, sizeof r->node_id);

@@ -56,6 +56,7 @@ struct ws_run {
 	unsigned long long netns;
 	struct proc_id anchor;			/* whose namespace it is; pid 0: nobody's */
 	struct proc_id pasta;			/* the way out of a namespace that was made for it; pid 0: none was */
+	int pasta_turn;				/* which address it gave: 0 or 1 */
 	char tailscaled[WS_PATH], version[64];
 	char node_id[64], dns_name[256], ip[48];
 	char socket[WS_PATH];			/* where it was started with; "sock" is NAME/sock; "" unknown */
