@@ -7,6 +7,10 @@
  * --http  point HTTP_PROXY and HTTPS_PROXY at tailscaled's HTTP proxy, if it was started with one
  * -v, --verbose  say where it runs
  *
+ * A workspace of ws-up --isolate or --netns has a network namespace of its own: CMD runs in that, so that a server which it starts is
+ * reached at http://NAME:PORT from the tailnet. MOORBOX_HOST is then, with --isolate, the address of this machine's loopback, and proxies
+ * on that loopback are told by it. Joining a namespace takes what ws-up took for it; without root CMD has no setuid programs there.
+ *
  * Options come before NAME; what follows NAME is the command's own. The workspace has to be up. CMD finds in its environment what
  * ws-env prints, among it MOORBOX_WORKSPACE, so that ts-nc and the others in it mean this workspace without being told. stdin, stdout
  * and stderr are passed on as they are; ^C and ^Z reach it; a signal sent to ws-run alone is handed on.
@@ -17,6 +21,7 @@
  *   127  CMD was not found
  *   2  usage
  * example: ws-run myproject make test
+ * example: ws-run myproject python3 -m http.server 3000
  * see: ws-env ws-up
  */
 #include "err.h"

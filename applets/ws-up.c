@@ -41,12 +41,19 @@
  * Up already: the same record, at once; options that are not given stay as they were. The node is ephemeral: ws-down, or its
  * end, removes it from the tailnet; --keep makes one that rejoins with the same identity and needs no key then.
  *
- * Without -i nothing comes in. -i PORTS opens just those TCP ports of 127.0.0.1, held to by Landlock; -i all opens every TCP and
- * UDP port of it, and says which are listening. tailscaled is confined: it writes below its own directory only.
+ * Without -i nothing comes in. -i PORTS opens just those TCP ports of 127.0.0.1, held to by Landlock, or else pasta; -i all opens
+ * every TCP and UDP port of it, and says which are listening. tailscaled is confined: it writes below its own directory only.
  *
- * With --netns tailscaled joins the network namespace of a running container or process from outside; nothing is needed in its
+ * With --netns tailscaled, and CMD, join the network namespace of a running container or process from outside; nothing is needed in its
  * image. What listens there is open to the tailnet unless -i says otherwise. When the container was restarted, ws-up NAME again
  * puts the workspace into it again. This takes root, or a rootless container of one's own.
+ *
+ * With --isolate it is a fresh network namespace, made and left without root, so that ten workspaces can each have a port 3000 on one
+ * machine. CMD, and what ws-run starts, is in it; all of what listens there on 127.0.0.1 is open to the tailnet unless -i none says
+ * otherwise. With -i PORTS those TCP ports of this machine's loopback are brought into it. Its way out is the program pasta (of
+ * passt), through which this machine's loopback is reached at 10.213.97.1 (MOORBOX_HOST in CMD's environment). When pasta was killed
+ * the workspace is an orphan, and ws-up NAME again mends it. Where -i PORTS without --isolate cannot be held to by Landlock, it is
+ * held to in this way, if pasta is here: but then CMD runs outside.
  *
  * With CMD the workspace is up while CMD runs, and taken down when it ends; one that was up before is left up. CMD finds its name
  * in MOORBOX_WORKSPACE; with --clone it runs in the repository.
@@ -79,9 +86,10 @@
  *   ~/.config/moorbox/config.json  {"tailscale": {"authKey", "clientId", "audience", "hostnamePrefix", "loginServer", "tags",
  *     "ephemeral", "enabled"}}
  * example: TS_AUTHKEY=tskey-auth-... ws-up -i 3000 myproject
+ * example: ws-up --isolate web -- npm run dev
  * example: ws-up -k file:key ci-42 -- ./run-tests
  * example: TS_CLIENT_ID=... ws-up -k wif:github --tag tag:ci ci-42 -- ./run-tests
- * see: ws-down ws-ls ws-log ts-nc ts-info
+ * see: ws-down ws-ls ws-log ws-run ts-nc ts-info
  */
 #include "api_device.h"
 #include "api_key.h"

@@ -32,7 +32,8 @@ struct pasta {
 	int watch, uid, gid;
 };
 
-/* turn: 0, or 1 to have another address. ports: TCP ports of this machine's loopback to be brought in, to the same numbers of the namespace's. Nothing else comes in.
+/* turn: 0, or 1 to have another address. ports: TCP ports of this machine's loopback to be brought in, to the same numbers of the
+ * namespace's; nothing else comes in.
  * err: descriptor for its messages. ns has its owner open. [no-pasta]; [netns-denied] when /dev/net/tun is not for it. */
 int pasta_spawn(struct pasta *, const struct netns *ns, int turn, const int *ports, int n, int err, struct why *);
 

@@ -171,7 +171,8 @@ int target_is_loopback(const char *url)
 	host = host ? host + 3 : url;
 	if ((at = memrchr(host, '@', strcspn(host, "/?#"))))
 		host = at + 1;
-	return str_starts(host, "127.") || str_starts(host, "[::1]")
+	int is_v4 = strspn(host, "0123456789.") == strcspn(host, ":/?#");
+	return (is_v4 && str_starts(host, "127.")) || str_starts(host, "[::1]")
 		|| (str_starts(host, "localhost") && strchr(":/", host[9]));
 }
 
