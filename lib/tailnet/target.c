@@ -73,7 +73,8 @@ static int ask_podman(const char *name, long long *pid, int *asked, long long de
 	*asked = 1;
 	while (res.len && res.out[res.len - 1] == '\n')
 		res.out[--res.len] = 0;
-	if (!res.status && str_num(res.out, 0, 1 << 22, pid) == 0)
+	const char *line = strrchr(res.out, '\n');	/* before it there may be warnings, as of a rootless one without subordinate ids */
+	if (!res.status && str_num(line ? line + 1 : res.out, 0, 1 << 22, pid) == 0)
 		return 1;
 	if (strstr(res.out, "no such"))
 		return 0;
