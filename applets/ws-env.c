@@ -14,7 +14,8 @@
  *
  * NAME is a workspace, or @system; without it $MOORBOX_WORKSPACE, else the only one that is up. Prints what runs already and
  * starts nothing: MOORBOX_WORKSPACE, MOORBOX_SOCKET, MOORBOX_HOSTNAME, MOORBOX_DNS_NAME, MOORBOX_IP, and MOORBOX_FORWARD_HOST_PORT for
- * each ts-forward that runs. HTTP_PROXY and HTTPS_PROXY name the proxy of `ts-forward --split`, if that runs: it passes on to the
+ * each ts-forward that runs and listens in this network namespace (see ws-run for that of --isolate).
+ * HTTP_PROXY and HTTPS_PROXY name the proxy of `ts-forward --split`, if that runs: it passes on to the
  * proxy that the sandbox had. Otherwise the sandbox's own proxy variables stay as they are, unless --socks or --http says
  * otherwise. Values are quoted for the shell, whatever is in them.
  *
