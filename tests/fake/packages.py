@@ -35,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if length is not None:
             self.close_connection = True
 
-    def cut(self, body, n, headers, status=200, total=None):
+    def cut(self, body, n, headers, status=200, total=None, reset=True):
         self.send_response(status)
         for h in headers:
             self.send_header(*h)
@@ -43,8 +43,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[:n])
         self.wfile.flush()
-        time.sleep(0.02)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if reset:  # what the other side has not read by then is lost
+            time.sleep(0.02)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
         self.close_connection = True
 
@@ -138,7 +141,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "cutalways":
             return self.cut(body, 100000, [], 200)
         if fault.startswith("cutat-") and times == 1:
-            return self.cut(body, len(body) * int(fault[6:]) // 1000, headers, status)
+            return self.cut(body, len(body) * int(fault[6:]) // 1000, headers, status, reset=False)
+        if fault.startswith("resetat-") and times == 1:
+            return self.cut(body, len(body) * int(fault[8:]) // 1000, headers, status)
         if fault == "short":
             return self.send(status, body[:-1000], *headers, length=len(body) - 1000)
         if fault == "long":
