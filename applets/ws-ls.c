@@ -18,8 +18,8 @@
  *
  * States: up; starting (no relay yet); login, approval, locked (somebody has to act; locked: tailnet lock wants its key signed);
  * expired (its node key); offline (the control server does not hear it or does not know it any more); down (kept, stopped);
- * dead (its tailscaled is gone); hung (it does not answer); orphan (its network namespace is gone, or the way out of it); elsewhere (another
- * machine's).
+ * dead (its tailscaled is gone); hung (it does not answer); orphan (its network namespace is gone, or the way out of it);
+ * elsewhere (another machine's).
  *
  * exit: 0 listed, 1 a NAME is not there, 2 usage
  * example: ws-ls --state dead | xargs ws-down
