@@ -30,6 +30,7 @@
 #include "unpack.h"
 #include "opts/moorbox.h"
 #include "box.h"
+#include "help.h"
 #include "versions.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,15 +47,15 @@
 #undef APPLET
 
 static const struct applet applets[] = {
-#define APPLET(id, applet_name, text, help_text) \
-	{ .name = applet_name, .main = id##_main, .sentence = text, .help = help_text },
+#define APPLET(id, applet_name, text) \
+	{ .name = applet_name, .main = id##_main, .sentence = text, .help_gz = help_##id, .help_len = sizeof help_##id },
 #include "table.h"
 #undef APPLET
 	{ .name = NULL },
 };
 enum { APPLETS = sizeof applets / sizeof *applets - 1 };
 
-static const struct applet box = { .name = "moorbox", .sentence = BOX_SENTENCE, .help = box_help };
+static const struct applet box = { .name = "moorbox", .sentence = BOX_SENTENCE, .help_gz = help_box, .help_len = sizeof help_box };
 
 extern const unsigned char licenses_gz[];	/* gen/licenses.c */
 extern const unsigned long licenses_gz_len;
@@ -87,11 +88,17 @@ static const struct applet *find_or_die(const char *name)
 	die(R_USAGE, "%s: no such applet", name);
 }
 
-static void show_licenses(void)
+static void show(const unsigned char *gz, size_t n)
 {
 	size_t len;
-	char *text = unpack_own(licenses_gz, licenses_gz_len, &len);
+	char *text = unpack_own(gz, n, &len);
 	fwrite(text, 1, len, stdout);
+	free(text);
+}
+
+static void show_help(const struct applet *a)
+{
+	show(a->help_gz, a->help_len);
 }
 
 static void show_version(void)
@@ -247,7 +254,7 @@ static int help(char **names)
 {
 	if (*names && names[1])
 		opt_usage("%s: one operand too many", names[1]);
-	fputs(*names && !str_eq(*names, "moorbox") ? find_or_die(*names)->help : box.help, stdout);
+	show_help(*names && !str_eq(*names, "moorbox") ? find_or_die(*names) : &box);
 	return EXIT_DONE;
 }
 
@@ -278,7 +285,7 @@ static int box_main(char **argv)
 	}
 	opt_want(&o, 0, 0);
 	if (wants_licenses)
-		show_licenses();
+		show(licenses_gz, licenses_gz_len);
 	else
 		list(mode);
 	return EXIT_DONE;
@@ -300,5 +307,6 @@ int main(int argc, char **argv)
 	err_applet = box.name;
 	opt_applet = &box;
 	opt_version = show_version;
+	opt_help = show_help;
 	return a ? run(a, argv) : box_main(argv);
 }

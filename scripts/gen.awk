@@ -2,7 +2,7 @@
 #
 #	awk -v out=DIR -v version=V -v date="Month D, YYYY" -f gen.awk completions/values main.c applets/x.c ...
 #
-# Writes DIR/options.h, table.h, box.h, opts/NAME.h, man/NAME.1, completions/{moorbox.bash,_moorbox,moorbox.fish};
+# Writes DIR/options.h, table.h, box.h, help/NAME, opts/NAME.h, man/NAME.1, completions/{moorbox.bash,_moorbox,moorbox.fish};
 # the directories are there already. A comment that it cannot read ends it: FILE:LINE: message, status 1.
 # The grammar is told in docs/new-applet.md. POSIX awk: mawk, gawk, busybox. Run it with LC_ALL=C.
 #
@@ -224,12 +224,6 @@ function is_item(s) { return s ~ /^ *[^ ]+( [^ ]+)*   *[^ ]/ && match(trim(s), /
 # ---- C ----
 
 function c_text(s) { return escaped(s, "\\\"") }
-function c_lines(s,  n, l, i, all) {
-	n = split(s, l, "\n")
-	for (i = 1; i < n; i++) all = all "\t\"" c_text(l[i]) "\\n\"\n"
-	sub(/\n$/, "", all)
-	return all
-}
 function opt_id(long) { gsub(/-/, "_", long); return "OPT_" toupper(long) }
 function write_opts(a,  f, i) {
 	f = out "/opts/" a ".h"
@@ -243,6 +237,11 @@ function write_opts(a,  f, i) {
 	print "\t{ 0, 0, 0 }\n};" > f
 	close(f)
 }
+function write_help(a, name,  f) {	# scripts/gen makes help.h of it
+	f = out "/help/" name
+	printf "%s", help(a) > f
+	close(f)
+}
 function write_c(  f, i, a) {
 	f = out "/options.h"
 	print "/* made by scripts/gen.awk: the codes of options that have no letter */" > f
@@ -251,15 +250,17 @@ function write_c(  f, i, a) {
 	print "};\n\n#endif" > f
 	close(f)
 	f = out "/table.h"
-	print "/* made by scripts/gen.awk: APPLET(id, name, sentence, help), sorted by name */" > f
+	print "/* made by scripts/gen.awk: APPLET(id, name, sentence), sorted by name */" > f
 	for (i = 0; i < applets; i++) {
 		a = sorted[i]
-		printf "APPLET(%s, \"%s\", \"%s\",\n%s)\n", id[a], a, c_text(sentence[a]), c_lines(help(a)) > f
+		printf "APPLET(%s, \"%s\", \"%s\")\n", id[a], a, c_text(sentence[a]) > f
+		write_help(a, id[a])
 	}
 	close(f)
+	write_help(BOX, "box")
 	f = out "/box.h"
 	printf "/* made by scripts/gen.awk from main.c */\n#define BOX_VERSION \"%s\"\n", version > f
-	printf "#define BOX_SENTENCE \"%s\"\nstatic const char box_help[] =\n%s;\n", c_text(sentence[BOX]), c_lines(help(BOX)) > f
+	printf "#define BOX_SENTENCE \"%s\"\n", c_text(sentence[BOX]) > f
 	close(f)
 }
 

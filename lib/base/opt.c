@@ -9,6 +9,7 @@
 
 const struct applet *opt_applet;
 void (*opt_version)(void);
+void (*opt_help)(const struct applet *);
 
 void opt_usage(const char *fmt, ...)
 {
@@ -50,7 +51,7 @@ static int taken(int code)
 
 static _Noreturn void show_help(void)
 {
-	fputs(opt_applet->help, stdout);
+	opt_help(opt_applet);
 	exit(fflush(stdout) ? EXIT_NO : EXIT_DONE);
 }
 

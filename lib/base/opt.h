@@ -16,6 +16,7 @@
  */
 #ifndef OPT_H
 #define OPT_H
+#include <stddef.h>
 
 struct opt_def {
 	const char *name;	/* long name, or "" */
@@ -27,7 +28,8 @@ struct applet {			/* one row of gen/table.h */
 	const char *name;
 	int (*main)(char **argv);
 	const char *sentence;
-	const char *help;	/* all that --help prints */
+	const unsigned char *help_gz;	/* all that --help prints, gzipped */
+	size_t help_len;
 };
 
 struct opt {
@@ -53,5 +55,6 @@ _Noreturn void opt_usage(const char *fmt, ...) __attribute__((format(printf, 1, 
 
 extern const struct applet *opt_applet;		/* set by main: whose help --help prints */
 extern void (*opt_version)(void);		/* set by main: what --version prints */
+extern void (*opt_help)(const struct applet *);	/* set by main: prints an applet's help */
 
 #endif
