@@ -32,6 +32,7 @@
 #include "api_open.h"
 #include "clock.h"
 #include "err.h"
+#include "lease.h"
 #include "leave.h"
 #include "opts/ws-down.h"
 #include "proc.h"
@@ -111,16 +112,16 @@ static void explain(int left, const struct ws *ws)
 /* What a workspace that is gone from here has left at its control server: 1 deleted, 0 nothing, -1. */
 static int delete_leased(const char *name, struct why *why)
 {
-	struct ws_leased l;
+	struct lease l;
 	struct api api;
-	int rc = ws_lease_of(&root, name, "", &l, why);
+	int rc = lease_of(&root, name, "", &l, why);
 	if (rc != 1)
 		return rc;
 	if (api_open(&api, &who, l.control, deadline, why) < 0)
 		return -1;
 	rc = api_delete_ours(&api, l.id, l.name, deadline, why);
 	api_close(&api);
-	if (rc < 0 || ws_lease_drop(&root, l.control, l.id, why) < 0)
+	if (rc < 0 || lease_drop(&root, l.control, l.id, why) < 0)
 		return -1;
 	verbose(rc ? "the id %s is another node's by now at %s" : "the node %s is deleted at %s", l.id, l.control);
 	return 1;
@@ -129,9 +130,9 @@ static int delete_leased(const char *name, struct why *why)
 /* Nothing is here, but a lease may tell of a node. */
 static void offer_gc(const char *name)
 {
-	struct ws_leased l;
+	struct lease l;
 	struct why ignored;
-	if (ws_lease_of(&root, name, "", &l, &ignored) == 1)
+	if (lease_of(&root, name, "", &l, &ignored) == 1)
 		say("it is gone from here; its node %s may still be listed at %s: ws-gc --api SRC", l.id, l.control);
 	else
 		verbose("there is no such workspace: nothing to do");

@@ -104,6 +104,7 @@
 #include "isolate.h"
 #include "join.h"
 #include "key.h"
+#include "lease.h"
 #include "leave.h"
 #include "mint.h"
 #include "name.h"
@@ -153,7 +154,7 @@ struct up {
 	struct node_status st;
 	struct mint mint;		/* where the key comes from */
 	int needs[NEEDS_MAX], nneeds;
-	struct ws_lease lease;
+	struct lease_write lease;
 	int noted;			/* what control gave us is recorded */
 	int refused;			/* it did not end by a signal or the deadline */
 	int found_up;			/* it was up before us */
@@ -421,7 +422,7 @@ static int registered(void *ctx, struct why *why)
 	u->noted = 1;
 	if (u->rejoins && await_name(u, why) < 0)
 		return -1;
-	return note_node(u, why) < 0 || check_name(u, why) < 0 ? -1 : ws_lease_add(&u->root, &u->ws, &u->lease, why);
+	return note_node(u, why) < 0 || check_name(u, why) < 0 ? -1 : lease_add(&u->root, &u->ws, &u->lease, why);
 }
 
 static int open_inbound(struct up *u, struct why *why)
@@ -477,7 +478,7 @@ static int finish(struct up *u, struct why *why)
 	if ((!u->noted && registered(u, why) < 0) || (ws->spec.ssh && check_ssh(u, why) < 0) || open_inbound(u, why) < 0)
 		return -1;
 	ws->run.phase = WS_UP;
-	if (ws_save_run(ws, why) < 0 || ws_lease_settle(&u->lease, why) < 0 || wait_ready(u, why) < 0)
+	if (ws_save_run(ws, why) < 0 || lease_settle(&u->lease, why) < 0 || wait_ready(u, why) < 0)
 		return -1;
 	if (ws->spec.inbound == WS_IN_ALL && !ws->spec.isolate)
 		warn_open(ws);
@@ -516,14 +517,14 @@ static int free_name(struct up *u, struct why *why)
 	struct api api;
 	if (!u->api_src || api_who_take(&u->who, u->api_src, &u->set, &u->credential, u->mint.src, &u->mint.given, why) < 0)
 		return u->api_src ? -1 : 0;
-	if (ws_lease_find(&u->root, u->spec.control, u->spec.hostname, id, why) != 1)
+	if (lease_find(&u->root, u->spec.control, u->spec.hostname, id, why) != 1)
 		return 0;
 	if (api_open(&api, &u->who, u->spec.control, u->deadline, why) < 0)
 		return -1;
 	verbose("removing the dead node %s", id);
 	int rc = api_delete_ours(&api, id, u->spec.hostname, u->deadline, why);
 	api_close(&api);
-	return rc < 0 ? -1 : ws_lease_drop(&u->root, u->spec.control, id, why);
+	return rc < 0 ? -1 : lease_drop(&u->root, u->spec.control, id, why);
 }
 
 /* What was minted lives just long enough to be used. */
@@ -550,7 +551,7 @@ static int join_again(struct up *u, struct why *why)
 	struct ws *ws = &u->ws;
 	struct leave stop = {0};
 	verbose("%s; starting tailscaled anew with it", why->msg);
-	if (ws_lease_settle(&u->lease, why) < 0 || leave_run(&u->root, ws, &stop, clock_ms() + UNDO_MS, why) < 0)
+	if (lease_settle(&u->lease, why) < 0 || leave_run(&u->root, ws, &stop, clock_ms() + UNDO_MS, why) < 0)
 		return -1;
 	ws->spec.nderp = ws_derp_recall(&u->root, ws->spec.control, ws->spec.derp, WS_DERPS);
 	u->nneeds = inbound_needs(&ws->spec, probe_proxy(ws->spec.control), u->needs, NEEDS_MAX);
@@ -656,9 +657,9 @@ static int change(struct up *u, struct why *why)
 		localapi_patch(api, patch, u->deadline, &ignored);
 		return -1;
 	}
-	if (ws_save_spec(&u->ws, why) < 0 || note_node(u, why) < 0 || ws_lease_add(&u->root, &u->ws, &u->lease, why) < 0)
+	if (ws_save_spec(&u->ws, why) < 0 || note_node(u, why) < 0 || lease_add(&u->root, &u->ws, &u->lease, why) < 0)
 		return -1;
-	return ws_lease_settle(&u->lease, why);
+	return lease_settle(&u->lease, why);
 }
 
 /* Killed a moment ago: it does not answer any more, and is about to be gone. */

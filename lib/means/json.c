@@ -469,6 +469,11 @@ int json_str(const struct json *doc, int v, char *dst, size_t size)
 	return (int)len;
 }
 
+int json_text(const struct json *doc, int obj, const char *key, char *dst, size_t size)
+{
+	return json_str(doc, json_get(doc, obj, key), dst, size);
+}
+
 char *json_dup(const struct json *doc, int v, size_t *len)
 {
 	size_t n;

@@ -37,11 +37,6 @@ void forwards_drop(int dir, int pid)
 
 /* ---- reading ---- */
 
-static void text(const struct json *j, int obj, const char *key, char *dst, size_t size)
-{
-	json_str(j, json_get(j, obj, key), dst, size);
-}
-
 static long long number(const struct json *j, int obj, const char *key)
 {
 	long long n = 0;
@@ -54,16 +49,16 @@ static void load(const struct json *j, struct forwards *f)
 	char start[24];
 	memset(f, 0, sizeof *f);
 	f->id.pid = (int)number(j, 0, "pid");
-	text(j, 0, "start", start, sizeof start);
+	json_text(j, 0, "start", start, sizeof start);
 	f->id.start = strtoull(start, NULL, 10);
-	text(j, 0, "boot", f->id.boot, sizeof f->id.boot);
-	text(j, 0, "proxy", f->proxy, sizeof f->proxy);
+	json_text(j, 0, "boot", f->id.boot, sizeof f->id.boot);
+	json_text(j, 0, "proxy", f->proxy, sizeof f->proxy);
 	f->background = json_bool(j, json_get(j, 0, "background")) == 1;
 	for (struct json_iter i = json_each(j, json_get(j, 0, "forwards")); json_next(&i) && f->n < FORWARDS_MAX; f->n++) {
 		struct forward *one = &f->f[f->n];
-		text(j, i.value, "address", one->address, sizeof one->address);
-		text(j, i.value, "path", one->path, sizeof one->path);
-		text(j, i.value, "host", one->host, sizeof one->host);
+		json_text(j, i.value, "address", one->address, sizeof one->address);
+		json_text(j, i.value, "path", one->path, sizeof one->path);
+		json_text(j, i.value, "host", one->host, sizeof one->host);
 		one->port = (int)number(j, i.value, "port");
 		one->to = (int)number(j, i.value, "to");
 	}

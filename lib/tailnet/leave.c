@@ -5,6 +5,7 @@
 #include "daemon.h"
 #include "forwards.h"
 #include "inbound.h"
+#include "lease.h"
 #include "str.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -33,7 +34,7 @@ static int left_behind(struct ws *ws, const struct why *cause, struct why *why)
 /* Deletes what is here; the lease goes too when the node is gone for certain. */
 static int forget(const struct ws_root *root, struct ws *ws, int gone, struct why *why)
 {
-	if (gone && ws_lease_drop(root, ws->spec.control, ws->run.node_id, why) < 0)
+	if (gone && lease_drop(root, ws->spec.control, ws->run.node_id, why) < 0)
 		return -1;
 	return ws_drop_run(ws, why) < 0 || ws_forget(root, ws, why) < 0 ? -1 : 0;
 }
@@ -86,8 +87,8 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	}
 	/* a node that was stopped tells its id only after a while; the lease knows it */
 	struct why ignored;
-	struct ws_leased lease;
-	if (!*ws->run.node_id && ws_lease_of(root, ws->name, ws->spec.control, &lease, &ignored) == 1)
+	struct lease lease;
+	if (!*ws->run.node_id && lease_of(root, ws->name, ws->spec.control, &lease, &ignored) == 1)
 		str_copy(ws->run.node_id, sizeof ws->run.node_id, lease.id);
 	if (cause.reason && !ws->spec.keep && ws->run.phase < WS_JOINING) {
 		/* its ws-up was killed before it was told to join: there is no node, whatever ails it */
@@ -100,7 +101,7 @@ static int log_out(const struct ws_root *root, struct ws *ws, struct daemon *d, 
 	int out = cause.reason ? -1 : !registered ? 0 : localapi_logout(&d->api, patient, &cause);
 	/* its lease goes before run.json, which alone remembers the id if we are killed here; that of a kept one goes with the node */
 	if (!out && !(listed && registered))
-		ws_lease_drop(root, ws->spec.control, ws->run.node_id, &ignored);	/* a failure shows again below, when the daemon has ended */
+		lease_drop(root, ws->spec.control, ws->run.node_id, &ignored);	/* a failure shows again below, when the daemon has ended */
 	struct ws_run was = ws->run;
 	if (daemon_end(ws, last_signal(ws), clock_ms() + 10000, why) < 0)
 		return -1;

@@ -349,16 +349,11 @@ static int truth(const struct json *j, int obj, const char *key)
 	return json_bool(j, json_get(j, obj, key)) == 1;
 }
 
-static void text(const struct json *j, int obj, const char *key, char *dst, size_t size)
-{
-	json_str(j, json_get(j, obj, key), dst, size);
-}
-
 static long long moment(const struct json *j, int obj, const char *key)
 {
 	char stamp[64];
 	long long t;
-	text(j, obj, key, stamp, sizeof stamp);
+	json_text(j, obj, key, stamp, sizeof stamp);
 	return *stamp && clock_parse(stamp, &t) == 0 && t > 0 ? t : 0;
 }
 
@@ -366,21 +361,21 @@ static void fill_status(const struct json *j, struct node_status *s)
 {
 	char word[32], node_key[96];
 	int self = json_get(j, 0, "Self"), net = json_get(j, 0, "CurrentTailnet"), caps = json_get(j, self, "CapMap");
-	text(j, 0, "BackendState", word, sizeof word);
+	json_text(j, 0, "BackendState", word, sizeof word);
 	s->state = node_state_of(word);
-	text(j, 0, "Version", s->version, sizeof s->version);
+	json_text(j, 0, "Version", s->version, sizeof s->version);
 	s->tun = truth(j, 0, "TUN");
 	s->has_key = truth(j, 0, "HaveNodeKey");
-	text(j, 0, "AuthURL", s->auth_url, sizeof s->auth_url);
+	json_text(j, 0, "AuthURL", s->auth_url, sizeof s->auth_url);
 	addresses(j, json_get(j, 0, "TailscaleIPs"), s->ip4, s->ip6);
 	s->online = truth(j, self, "Online");
-	text(j, self, "ID", s->id, sizeof s->id);
-	text(j, self, "HostName", s->hostname, sizeof s->hostname);
-	text(j, self, "DNSName", s->dns_name, sizeof s->dns_name);
+	json_text(j, self, "ID", s->id, sizeof s->id);
+	json_text(j, self, "HostName", s->hostname, sizeof s->hostname);
+	json_text(j, self, "DNSName", s->dns_name, sizeof s->dns_name);
 	undot(s->dns_name);
 	s->has_netmap = net >= 0;
-	text(j, net, "Name", s->tailnet, sizeof s->tailnet);
-	text(j, net, "MagicDNSSuffix", s->suffix, sizeof s->suffix);
+	json_text(j, net, "Name", s->tailnet, sizeof s->tailnet);
+	json_text(j, net, "MagicDNSSuffix", s->suffix, sizeof s->suffix);
 	s->magicdns = truth(j, net, "MagicDNSEnabled");
 	s->can_https = json_find(j, caps, "https") >= 0 && json_count(j, json_get(j, 0, "CertDomains")) > 0;
 	s->can_ssh = json_find(j, caps, "https://tailscale.com/cap/ssh") >= 0;
@@ -388,7 +383,7 @@ static void fill_status(const struct json *j, struct node_status *s)
 	s->key_expiry = moment(j, self, "KeyExpiry");
 	join(j, json_get(j, 0, "Health"), "; ", s->health, sizeof s->health);
 	s->locked_out = strstr(s->health, LOCKED_OUT) != NULL;
-	text(j, self, "PublicKey", node_key, sizeof node_key);
+	json_text(j, self, "PublicKey", node_key, sizeof node_key);
 	if (s->locked_out)
 		str_fmt(s->sign, sizeof s->sign, SIGN "%s", node_key);
 }
@@ -485,14 +480,14 @@ int localapi_read_peer(const char *p, size_t len, const char *suffix, struct pee
 	memset(peer, 0, sizeof *peer);
 	if (json_parse(&j, p, len, why) < 0)
 		return -1;
-	text(&j, 0, "ID", peer->id, sizeof peer->id);
-	text(&j, 0, "HostName", peer->hostname, sizeof peer->hostname);
-	text(&j, 0, "DNSName", peer->dns_name, sizeof peer->dns_name);
+	json_text(&j, 0, "ID", peer->id, sizeof peer->id);
+	json_text(&j, 0, "HostName", peer->hostname, sizeof peer->hostname);
+	json_text(&j, 0, "DNSName", peer->dns_name, sizeof peer->dns_name);
 	set_name(peer, suffix);
 	addresses(&j, json_get(&j, 0, "TailscaleIPs"), peer->ip4, peer->ip6);
-	text(&j, 0, "OS", peer->os, sizeof peer->os);
-	text(&j, 0, "Relay", peer->relay, sizeof peer->relay);
-	text(&j, 0, "CurAddr", peer->addr, sizeof peer->addr);
+	json_text(&j, 0, "OS", peer->os, sizeof peer->os);
+	json_text(&j, 0, "Relay", peer->relay, sizeof peer->relay);
+	json_text(&j, 0, "CurAddr", peer->addr, sizeof peer->addr);
 	join(&j, json_get(&j, 0, "Tags"), ",", peer->tags, sizeof peer->tags);
 	join(&j, json_get(&j, 0, "PrimaryRoutes"), ",", peer->routes, sizeof peer->routes);
 	peer->online = truth(&j, 0, "Online");
@@ -650,10 +645,10 @@ int localapi_unsigned(const struct localapi *api, const char *suffix, int (*fn)(
 		for (struct json_iter i = json_each(&j, 0); !done && json_next(&i); ) {
 			struct peer peer = {0};
 			char key[96], sign[128];
-			text(&j, i.value, "Name", peer.dns_name, sizeof peer.dns_name);
+			json_text(&j, i.value, "Name", peer.dns_name, sizeof peer.dns_name);
 			set_name(&peer, suffix);
 			addresses(&j, json_get(&j, i.value, "TailscaleIPs"), peer.ip4, peer.ip6);
-			text(&j, i.value, "NodeKey", key, sizeof key);
+			json_text(&j, i.value, "NodeKey", key, sizeof key);
 			str_fmt(sign, sizeof sign, SIGN "%s", key);
 			done = fn(&peer, sign, ctx);
 		}
@@ -722,17 +717,17 @@ static void read_warning(const struct json *j, struct json_iter *w, struct bus_e
 {
 	char line[256];
 	if (json_str_eq(j, w->key, "login-state")) {
-		text(j, json_get(j, w->value, "Args"), "error", e->login_error, sizeof e->login_error);
+		json_text(j, json_get(j, w->value, "Args"), "error", e->login_error, sizeof e->login_error);
 		return;
 	}
 	if (json_str_eq(j, w->key, "tailnet-lock")) {
-		text(j, w->value, "Text", line, sizeof line);
+		json_text(j, w->value, "Text", line, sizeof line);
 		e->locked_out |= strstr(line, LOCKED_OUT) != NULL;
 		return;
 	}
 	if (!truth(j, w->value, "ImpactsConnectivity"))
 		return;
-	text(j, w->value, "Text", line, sizeof line);
+	json_text(j, w->value, "Text", line, sizeof line);
 	size_t n = strlen(e->health);
 	if (*line)
 		snprintf(e->health + n, sizeof e->health - n, "%s%s", n ? "; " : "", line);

@@ -1,6 +1,7 @@
 /* name - the name that the tailnet gave a workspace's node, and whether it is the one that was asked for */
 #include "name.h"
 #include "clock.h"
+#include "lease.h"
 #include "str.h"
 #include <poll.h>
 #include <string.h>
@@ -36,7 +37,7 @@ int name_check(const struct ws_root *root, const struct ws *ws, const struct loc
 	int n = strcspn(st->dns_name, ".");
 	if (ws->spec.any_name || has_name(st, ws->spec.hostname))
 		return 0;
-	if (ws_lease_find(root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, st->id)
+	if (lease_find(root, ws->spec.control, ws->spec.hostname, held, why) == 1 && !str_eq(held, st->id)
 		&& still_holds(ws, api, held, deadline)) {
 		why_set(why, R_NAME_HELD, "the tailnet gave the name %.*s: a dead node of ours (%s) still has %s",
 			n, st->dns_name, held, ws->spec.hostname);

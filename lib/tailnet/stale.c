@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "dial.h"
 #include "file.h"
+#include "lease.h"
 #include "leave.h"
 #include "str.h"
 #include <errno.h>
@@ -68,7 +69,7 @@ static int is_stale(const char *word)
 	return str_eq(word, "gone") || str_eq(word, "dead") || str_eq(word, "replaced");
 }
 
-static int add_lease(const struct ws_leased *lease, void *list)
+static int add_lease(const struct lease *lease, void *list)
 {
 	struct stale *s = add(list, STALE_NODE, lease->id, lease->name, lease->workspace);
 	s->control = xstrdup(lease->control);
@@ -86,7 +87,7 @@ static int by_id(const void *a, const void *b)
 int stale_leases(const struct ws_root *root, struct stale_list *l, struct why *why)
 {
 	/* leases first: a workspace is there before its lease, so one that is missing now was taken down */
-	if (ws_lease_each(root, add_lease, l, why) < 0)
+	if (lease_each(root, add_lease, l, why) < 0)
 		return -1;
 	if (l->n)
 		qsort(l->p, l->n, sizeof *l->p, by_id);
@@ -416,7 +417,7 @@ static int delete_node(const struct ws_root *root, const struct stale_list *l, s
 			return not_any_more(s, "listed");
 		rc = api_delete_node(api, s->id, deadline, why);
 	}
-	return rc < 0 || (!s->by_tag && ws_lease_drop(root, s->control, s->id, why) < 0) ? -1 : 1;
+	return rc < 0 || (!s->by_tag && lease_drop(root, s->control, s->id, why) < 0) ? -1 : 1;
 }
 
 static int remove_workspace(const struct ws_root *root, struct stale *s, long long deadline, struct why *why)

@@ -1,7 +1,7 @@
 /* workspace - a name, a directory of its own, and at most one tailscaled
  *
  *	STATE/              $MOORBOX_STATE, else /var/lib/moorbox (root), else $XDG_STATE_HOME/moorbox (~/.local/state)
- *	  leases.jsonl      each node that was ours: {"id","control","name","workspace","dnsName"}
+ *	  leases.jsonl      each node that was ours: lease.h
  *	  .certs/HOSTNAME   certificates that outlive an ephemeral node; .ssh/HOSTNAME the same of Tailscale SSH's host keys
  *	  .src/NAME           src of a workspace that was forgotten: it is never deleted, and comes back
  *	  NAME/lock         flock: held by whoever changes the workspace
@@ -18,7 +18,6 @@
 #define WORKSPACE_H
 #include "err.h"
 #include "proc.h"
-#include <pthread.h>
 
 enum { WS_LABEL = 64, WS_PORTS = 64, WS_DERPS = 16, WS_TAGS = 16, WS_PATH = 600, WS_NETNS = 300 };
 enum ws_inbound { WS_IN_NONE, WS_IN_PORTS, WS_IN_ALL };
@@ -125,23 +124,6 @@ int ws_forget(const struct ws_root *, struct ws *, struct why *);
 void ws_restore_src(const struct ws_root *, const struct ws *);
 /* Where ws_forget has put it: 1, or 0 when it had none. */
 int  ws_kept_src(const struct ws_root *, const char *name, char path[static WS_PATH + 80]);
-
-/* STATE/leases.jsonl: the nodes that are ours, for cleaning up after crashes. A line a node. */
-/* add: the line is there for every other process when it returns; a thread sees to it that it outlives a power cut, which
- * settle waits for. -1 of add: nothing to settle. */
-struct ws_lease { pthread_t thread; int fd, dir, running, error; };
-int ws_lease_add(const struct ws_root *, const struct ws *, struct ws_lease *, struct why *);
-int ws_lease_settle(struct ws_lease *, struct why *);
-/* A node is its id and its control server: each server has ids of its own. control "": not known; then nothing is dropped
- * if two servers have such an id. */
-int ws_lease_drop(const struct ws_root *, const char *control, const char *node_id, struct why *);
-/* Each line that can be read, in their order. A positive answer of fn's ends it. 0, or -1. */
-struct ws_leased { char id[64], control[512], name[WS_LABEL], workspace[WS_LABEL], dns_name[256]; };
-int ws_lease_each(const struct ws_root *, int (*fn)(const struct ws_leased *, void *), void *ctx, struct why *);
-/* The lease on a host name at a control server, the last one: node id into id; 1, 0 none, -1. */
-int ws_lease_find(const struct ws_root *, const char *control, const char *hostname, char id[static 64], struct why *);
-/* The same by the workspace's name; of this control server, or of any when it is "". */
-int ws_lease_of(const struct ws_root *, const char *workspace, const char *control, struct ws_leased *, struct why *);
 
 /* DERP ports seen at a control server, remembered in STATE/derp.json. */
 int ws_derp_recall(const struct ws_root *, const char *control, int *ports, int max);

@@ -1,5 +1,6 @@
 /* records_fuzz - spec.json, run.json and a lease, as somebody else may have written them */
 #include "../../lib/tailnet/workspace.c"
+#include "../../lib/tailnet/lease.c"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
@@ -13,7 +14,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	if (json_parse(&j, text, size, &why) == 0) {
 		load_spec(&ws.spec, &j);
 		load_run(&ws.run, &j);
-		struct ws_leased lease;
+		struct lease lease;
 		if (load_lease(&lease, &j) != (*lease.id != 0) || strlen(lease.id) > 63 || strlen(lease.dns_name) > 255)
 			abort();
 		json_free(&j);
