@@ -4,6 +4,7 @@
 #include "json.h"
 #include "peers.h"
 #include "resolve.h"
+#include "reach.h"
 #include "str.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -279,7 +280,7 @@ static void dial_failed(struct carry_dial *d, const struct why *why)
 	let_go(d);
 	d->why = *why;
 	if (why->reason == R_REFUSED)
-		why_set(&d->why, R_REFUSED, "%s:%d: the node answers, and nothing listens there", d->to->name, d->port);
+		reach_refused(d->to->name, d->port, &d->why);
 	if (d->to->looked >= d->began)
 		fail(d, &d->why);
 	else

@@ -17,6 +17,12 @@ enum {
 	LOOK_MS = 1000,		/* the netmap is read again so often: addresses change, nodes go */
 };
 
+/* From here a port that the node's own Landlock or policy keeps shut looks like one where nobody is. */
+int reach_refused(const char *name, int port, struct why *why)
+{
+	return why_set(why, R_REFUSED, "%s:%d: the node refuses it: nothing listens there, or it is not open", name, port);
+}
+
 static long long earlier(long long a, long long b)
 {
 	return !a || (b && b < a) ? b : a;
@@ -78,7 +84,7 @@ int reach_dial(const struct localapi *api, const struct host *h, int port,
 	long long left = clock_left(deadline), keep = left / 3 < PING_MS ? left / 3 : PING_MS;
 	int fd = localapi_dial(api, h->dial, port, early, half_close, deadline ? deadline - keep : 0, why);
 	if (fd < 0 && why->reason == R_REFUSED)
-		why_set(why, R_REFUSED, "%s:%d: the node answers, and nothing listens there", host_name(h), port);
+		reach_refused(host_name(h), port, why);
 	if (fd >= 0 || !is_silence(why))
 		return fd;
 	return name_silence(api, h, port, earlier(deadline, clock_ms() + PING_MS), why);
@@ -143,7 +149,7 @@ static int try_once(struct waiting *w, struct why *why)
 		return 0;
 	}
 	if (why->reason == R_REFUSED)
-		why_set(why, R_REFUSED, "%s:%d: the node answers, and nothing listens there", host_name(&w->host), w->port);
+		reach_refused(host_name(&w->host), w->port, why);
 	if (is_silence(why) && w->try_ms < LAST_TRY_MS)
 		w->try_ms += w->try_ms / 2;
 	return -1;

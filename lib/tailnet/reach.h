@@ -6,7 +6,7 @@
  *	[unknown-name]  nobody of that short name, 5 s after the first look: a slip should not cost all the time
  *	[not-visible]   nobody there till the end, though asked by a whole name or an address of the tailnet: so is
  *	                waited for a node that has yet to join, or that the policy still hides
- *	[refused]       the node answers, and nothing listens there
+ *	[refused]       the node refuses it: nothing listens there, or it is not open
  *	[filtered]      the node answers a disco ping, but not on this port: policy, shields, or not among -i
  *	[peer-offline]  not even a ping is answered, and control says that it is offline
  *	[no-path]       not even a ping is answered, though control says that it is online
@@ -31,5 +31,7 @@ int reach_wait(const struct localapi *, const char *name, int port, long long de
 
 /* Does the node answer a disco ping? 1, 0 not in time; -1 with *why. */
 int reach_ping(const struct localapi *, const char *ip, long long deadline, struct why *);
+
+int reach_refused(const char *name, int port, struct why *);	/* -1, [refused]: the words for it */
 
 #endif
