@@ -83,6 +83,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -107,6 +108,7 @@ static struct relay *relay;
 static struct carry *carry;
 static struct split *split;
 static struct relay_watch signals, pause_over;
+static sigset_t unheld;
 
 /* ---- operands ---- */
 
@@ -143,6 +145,8 @@ static void take_local(struct port *p, char *text, const char *operand)
 	long long n;
 	char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
 	str_copy(p->f.address, sizeof p->f.address, "127.0.0.1");
+	if (!*digits)
+		opt_usage("%s: not [[BIND:]LPORT:]HOST:PORT", operand);
 	if (str_num(digits, 0, 65535, &n) < 0)
 		opt_usage("%s: %s is no port (0 to 65535)", operand, digits);
 	p->f.port = (int)n;
@@ -190,6 +194,8 @@ static void take_forward(const char *operand)
 		opt_usage("%s: not [[BIND:]LPORT:]HOST:PORT", operand);
 	len = strlen(host);
 	struct slice bare = { host + (*host == '['), len - 2 * (*host == '[') };
+	if (!bare.len)
+		opt_usage("%s: not [[BIND:]LPORT:]HOST:PORT", operand);
 	if (str_copy_slice(p->f.host, sizeof p->f.host, bare) < 0)
 		opt_usage("%s: the name is too long", operand);
 	p->dst = p->f.host;
@@ -300,7 +306,8 @@ static void take_cred(const char *src)
 	str_copy(cred, sizeof cred, s.p);
 }
 
-static void print_ready(struct rec *out, int with_url)
+/* 0, or -1: nobody can know where we listen. A stream that is not a file is written to line by line: an error may be old. */
+static int print_ready(struct rec *out, int with_url)
 {
 	char url[400];
 	for (int i = 0; i < nports; i++) {
@@ -322,8 +329,7 @@ static void print_ready(struct rec *out, int with_url)
 		}
 		rec_end(out);
 	}
-	if (fflush(stdout))
-		die(R_OUTPUT, "stdout:");
+	return fflush(stdout) || ferror(stdout) ? -1 : 0;
 }
 
 /* ---- connections ---- */
@@ -455,12 +461,15 @@ static void signalled(void *ctx, unsigned events)
 
 /* ---- the loop ---- */
 
-static void begin_loop(struct why *why)
+static void begin_loop(void)
 {
-	relay = relay_new(why);
-	carry = relay ? carry_new(relay, which, socket_path, why) : NULL;
-	if (!carry)
-		die_why(why);
+	struct why why = {0};
+	relay = relay_new(&why);
+	carry = relay ? carry_new(relay, which, socket_path, &why) : NULL;
+	if (!carry) {
+		close_listeners();
+		die_why(&why);
+	}
 	if (is_split)
 		split = split_new(relay, carry, *cred ? cred : NULL, status.suffix);
 	pause_over = (struct relay_watch){ .ready = pause_ended };
@@ -474,14 +483,41 @@ static void begin_loop(struct why *why)
 	}
 }
 
-static void take_signals(void)
+static sigset_t signals_to_take(void)
 {
+	struct sigaction hup;
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigaddset(&set, SIGQUIT);
+	/* nohup: blocked, an ignored signal would come all the same */
+	if (sigaction(SIGHUP, NULL, &hup) || hup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
+	return set;
+}
+
+/* From when there is something to take down until the loop reads them; what was blocked before is kept. */
+static void hold_signals(void)
+{
+	sigset_t set = signals_to_take();
+	sigprocmask(SIG_BLOCK, &set, &unheld);
+}
+
+/* The first that came meanwhile, or 0. */
+static int held_signal(void)
+{
+	sigset_t set = signals_to_take(), came;
+	sigpending(&came);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sigismember(&set, sig) == 1 && sigismember(&came, sig) == 1)
+			return sig;
+	return 0;
+}
+
+static void take_signals(void)
+{
+	sigset_t set = signals_to_take();
 	signals = (struct relay_watch){ .ready = signalled };
 	signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals.fd < 0 || relay_watch(relay, &signals, EPOLLIN))
@@ -524,25 +560,26 @@ static int open_records(const struct node *node, int create, struct why *why)
 }
 
 /* Without a place for it (a read-only state) a forward in the foreground works as well. */
-static void save_record(const struct node *node, int pid)
+static void save_record(int pid, struct why *why)
 {
 	struct forwards *all = xalloc(sizeof *all);
-	struct why why = {0};
-	forwards_fd = open_records(node, 1, &why);
-	int rc = forwards_fd < 0 ? -1 : proc_id_of(pid, &all->id, &why);
+	int rc = forwards_fd < 0 ? -1 : proc_id_of(pid, &all->id, why);
 	all->background = is_background;
 	for (int i = 0; i < nports; i++)
 		all->f[all->n++] = ports[i].f;
 	if (is_split)
 		proxy_url(all->proxy, sizeof all->proxy);
 	if (rc == 0)
-		rc = forwards_save(forwards_fd, all, &why);
+		rc = forwards_save(forwards_fd, all, why);
 	memset(all, 0, sizeof *all);
 	free(all);
-	if (rc < 0 && is_background)
-		die_why(&why);
-	if (rc < 0)
-		warn_why(&why);
+	if (rc == 0)
+		return;
+	if (is_background) {
+		close_listeners();
+		die_why(why);
+	}
+	warn_why(why);
 }
 
 static int stop(const struct opt *o, long long deadline)
@@ -590,7 +627,7 @@ static int serve(void)
 }
 
 /* The child waits until its record is there: nothing runs that could not be found. */
-static int go_to_background(const struct node *node, struct rec *out, int with_url)
+static int go_to_background(struct rec *out, int with_url, struct why *why)
 {
 	int gate[2];
 	char go;
@@ -600,7 +637,6 @@ static int go_to_background(const struct node *node, struct rec *out, int with_u
 	if (pid < 0)
 		die(R_RESOURCES, "fork:");
 	if (!pid) {
-		struct why why = {0};
 		close(gate[1]);
 		http_forget();
 		setsid();
@@ -612,15 +648,18 @@ static int go_to_background(const struct node *node, struct rec *out, int with_u
 		drop_inherited();
 		if (!socket_path || *socket_path == '/')
 			(void)!chdir("/");
-		begin_loop(&why);
 		_exit(serve());
 	}
 	close(gate[0]);
-	save_record(node, pid);
+	save_record(pid, why);
 	if (write(gate[1], "", 1) != 1)
 		die(R_SYSTEM, "the process in the background:");
-	print_ready(out, with_url);
-	return EXIT_DONE;
+	sigprocmask(SIG_SETMASK, &unheld, NULL);
+	if (print_ready(out, with_url) == 0)
+		return EXIT_DONE;
+	kill(pid, SIGTERM);		/* our child, not yet waited for: it takes its own down */
+	waitpid(pid, NULL, 0);
+	return EXIT_NO;			/* main says why */
 }
 
 static int turn(void *ctx)
@@ -686,7 +725,10 @@ static int run_command(char **cmd)
 			env[kept++] = was[k] = xfmt("%s=%s", names[k], value);
 	}
 	const struct proc_cmd pc = { .argv = argv, .env = env, .watch = relay_fd(relay), .ready = turn };
-	int rc = proc_run(&pc, &why);
+	int sig = held_signal();
+	if (!sig)
+		sigprocmask(SIG_SETMASK, &unheld, NULL);
+	int rc = sig ? 128 + sig : proc_run(&pc, &why);
 	end_loop();
 	return rc < 0 ? warn_why(&why) : rc;
 }
@@ -715,6 +757,8 @@ int ts_forward_main(char **argv)
 		}
 	if (is_stop)
 		return stop(&o, began + (wait_ms ? wait_ms : STOP_MS));
+	if (o.cmd && !*o.cmd)
+		opt_usage("a command is missing after --");
 	if (is_background && o.cmd)
 		opt_usage("-b and a command: one or the other");
 	if (!is_split && (auth || no_auth || with_url))
@@ -749,16 +793,20 @@ int ts_forward_main(char **argv)
 	file_fds_open();
 	signal(SIGPIPE, SIG_IGN);
 	raise_limit();
+	hold_signals();
 	listen_all();
 	if (is_split && split_check(ports[0].f.address, ports[0].f.port, &why) < 0)
 		die_why(&why);
+	begin_loop();
+	forwards_fd = open_records(&node, 1, &why);
 	if (is_background)
-		return go_to_background(&node, &out, with_url);
-	begin_loop(&why);
-	save_record(&node, getpid());
-	if (!o.cmd) {
-		print_ready(&out, with_url);
-		return serve();
+		return go_to_background(&out, with_url, &why);
+	save_record(getpid(), &why);
+	if (o.cmd)
+		return run_command(o.cmd);
+	if (print_ready(&out, with_url) < 0) {
+		end_loop();
+		return EXIT_NO;
 	}
-	return run_command(o.cmd);
+	return serve();
 }

@@ -197,7 +197,7 @@ char *forwards_list(int dir, char *dst, size_t size)
 
 /* ---- ending ---- */
 
-struct ending { int port, n; struct proc_id id[FORWARDS_MAX]; };
+struct ending { int port, n; struct proc_id *id; };
 
 static int note(const struct forwards *f, void *ctx)
 {
@@ -205,8 +205,10 @@ static int note(const struct forwards *f, void *ctx)
 	int is_meant = !e->port;
 	for (int i = 0; i < f->n; i++)
 		is_meant |= f->f[i].port == e->port;
-	if (is_meant && e->n < FORWARDS_MAX && f->id.pid != getpid())
-		e->id[e->n++] = f->id;
+	if (!is_meant || f->id.pid == getpid())
+		return 0;
+	e->id = xrealloc(e->id, (size_t)(e->n + 1) * sizeof *e->id);
+	e->id[e->n++] = f->id;
 	return 0;
 }
 
@@ -220,5 +222,6 @@ int forwards_end(int dir, int port, long long deadline, struct why *why)
 			rc = -1;
 		else
 			forwards_drop(dir, e.id[i].pid);
+	free(e.id);
 	return rc < 0 ? -1 : e.n;
 }
