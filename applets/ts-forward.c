@@ -100,7 +100,7 @@ struct port {
 struct joining { int fd, is_live; const struct port *port; };
 
 static struct port ports[FORWARDS_MAX];
-static int nports, is_split, is_background, ending, dialling, paused, forwards_fd = -1;
+static int nports, is_split, is_background, ending, dialling, paused, at_once = AT_ONCE, forwards_fd = -1;
 static char cred[300];			/* of the proxy; "" for none */
 static const char *which, *socket_path;
 static struct node_status status;
@@ -357,7 +357,7 @@ static void pause_listening(int yes)
 
 static int is_full(void)
 {
-	return dialling + relay_live(relay) + (split ? split_pending(split) : 0) >= AT_ONCE;
+	return dialling + relay_live(relay) + (split ? split_pending(split) : 0) >= at_once;
 }
 
 static void pause_for_a_while(void)
@@ -448,6 +448,8 @@ static void over(void *ctx, void *tag, const struct relay_count *c)
 	(void)ctx;
 	(void)tag;
 	verbose("a connection is over: %lld bytes there, %lld back", c->up, c->down);
+	if (paused && !is_full())
+		pause_listening(0);
 }
 
 static void signalled(void *ctx, unsigned events)
@@ -543,6 +545,19 @@ static void raise_limit(void)
 		return;
 	r.rlim_cur = r.rlim_max < 2 * AT_ONCE + 64 ? r.rlim_max : 2 * AT_ONCE + 64;
 	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+/* Where the limit is low, who comes waits in the queue: one that was taken in and cannot be joined would be lost. */
+static void heed_limit(void)
+{
+	struct rlimit r;
+	int lowest = fcntl(relay_fd(relay), F_DUPFD_CLOEXEC, 0), spare = 8;
+	if (lowest >= 0)
+		close(lowest);
+	if (lowest < 0 || getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur > 2 * AT_ONCE + 64)
+		return;
+	int room = ((int)r.rlim_cur - lowest - spare) / 2;
+	at_once = room < 1 ? 1 : room < AT_ONCE ? room : AT_ONCE;
 }
 
 /* ---- the record ---- */
@@ -798,6 +813,7 @@ int ts_forward_main(char **argv)
 	if (is_split && split_check(ports[0].f.address, ports[0].f.port, &why) < 0)
 		die_why(&why);
 	begin_loop();
+	heed_limit();
 	forwards_fd = open_records(&node, 1, &why);
 	if (is_background)
 		return go_to_background(&out, with_url, &why);
