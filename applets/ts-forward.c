@@ -562,18 +562,6 @@ static void heed_limit(void)
 
 /* ---- the record ---- */
 
-static int open_records(const struct node *node, int create, struct why *why)
-{
-	struct ws_root root = { .fd = -1 };
-	if (node->is_ws)
-		return forwards_dir(&node->root, &node->ws, create, why);
-	if (ws_root_open(&root, why) < 0)
-		return -1;
-	int fd = forwards_dir(&root, NULL, create, why);
-	ws_root_close(&root);
-	return fd;
-}
-
 /* Without a place for it (a read-only state) a forward in the foreground works as well. */
 static void save_record(int pid, struct why *why)
 {
@@ -606,7 +594,7 @@ static int stop(const struct opt *o, long long deadline)
 		opt_usage("--stop takes one port, or none");
 	if (node_find(&node, which, socket_path, &why) < 0)
 		die_why(&why);
-	int dir = open_records(&node, 0, &why), n = 0;
+	int dir = node_forwards(&node, 0, &why), n = 0;
 	if (dir >= 0)
 		n = forwards_end(dir, (int)port, deadline, &why);
 	else if (errno != ENOENT)
@@ -814,7 +802,7 @@ int ts_forward_main(char **argv)
 		die_why(&why);
 	begin_loop();
 	heed_limit();
-	forwards_fd = open_records(&node, 1, &why);
+	forwards_fd = node_forwards(&node, 1, &why);
 	if (is_background)
 		return go_to_background(&out, with_url, &why);
 	save_record(getpid(), &why);

@@ -3,7 +3,7 @@
  * usage: ws-env [-jq] [--sh | --csh | --fish] [--socks] [--http] [NAME]
  * usage: ws-env --ssh [NAME]
  *
- * --sh  export lines for sh, bash, zsh (default, unless SHELL is csh or fish)
+ * --sh  export lines for sh, bash, zsh (default, unless csh or fish calls it)
  * --csh  setenv lines
  * --fish  set -gx lines
  * -j, --json  print a JSON object
@@ -87,16 +87,30 @@ static int print_ssh(const struct node *node, struct why *why)
 	self[n > 0 ? n : 0] = 0;
 	if (!*st.suffix || strpbrk(st.suffix, " \t\n\"*?%"))
 		return why_set(why, R_NO_NODE, "the tailnet gives no names to make a Host block of");
-	if (n <= 0 || strpbrk(self, "\"%\n"))
+	if (n <= 0 || strpbrk(self, "\"%\n$`\\"))		/* it goes through a shell */
 		str_copy(self, sizeof self, "moorbox");
 	printf("# %s: hosts of the tailnet by its own names, with neither TUN nor DNS\n", node->name);
 	printf("Host *.%s\n\tProxyCommand \"%s\" ts-nc -w %s %%h %%p\n", st.suffix, self, node->name);
 	return 0;
 }
 
+/* Who called it: a script's shell need not be the one that SHELL names, its user's. */
 static enum shell own_shell(void)
 {
+	static const char *const others[] = {"sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "ksh93", "mksh", "yash"};
 	const char *shell = getenv("SHELL");
+	char path[48], comm[32] = "";
+	str_fmt(path, sizeof path, "/proc/%d/comm", (int)getppid());
+	FILE *f = fopen(path, "re");
+	if (f && fgets(comm, sizeof comm, f))
+		comm[strcspn(comm, "\n")] = 0;
+	if (f)
+		fclose(f);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (str_eq(comm, others[i]))
+			return SH;
+	if (str_ends(comm, "csh") || str_eq(comm, "fish"))
+		shell = comm;
 	return !shell ? SH : str_ends(shell, "csh") ? CSH : str_ends(shell, "fish") ? FISH : SH;
 }
 
@@ -122,7 +136,7 @@ int ws_env_main(char **argv)
 	if (o.cmd)
 		opt_usage("no command can follow; ws-run runs one");
 	opt_want(&o, 0, 1);
-	if (node_find(&node, o.operands[0], NULL, &why) < 0)
+	if (node_find_operand(&node, o.operands[0], "ws-env", &why) < 0)
 		die_why(&why);
 	if (ssh)
 		return print_ssh(&node, &why) < 0 ? warn_why(&why) : EXIT_DONE;

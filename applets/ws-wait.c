@@ -22,7 +22,7 @@
  *   3  not yet: the reason is named; the same call may succeed later
  * env:
  *   MOORBOX_WORKSPACE  the workspace, when NAME is not given
- * example: ws-wait -t 2m ci db:5432 && psql -h db
+ * example: ws-wait -t 2m ci db:5432 && ts-forward -w ci db:5432 -- psql -h 127.0.0.1 -p {1}
  * see: ws-up ts-nc ts-info
  */
 #include "clock.h"
@@ -67,7 +67,7 @@ static int wait_running(struct node *node, const char *name, long long deadline,
 	struct why last = {0};
 	for (;;) {
 		struct node_status st;
-		if (node_find(node, name, NULL, why) == 0) {
+		if (node_find_operand(node, name, "ws-wait", why) == 0) {
 			long long patient = clock_ms() + 2000;
 			if (localapi_status(&node->api, &st, deadline && deadline < patient ? deadline : patient, why) == 0
 				&& node_running(node->name, &st, why) == 0)

@@ -1,6 +1,7 @@
 /* node - which tailscaled a ts-* applet means */
 #include "node.h"
 #include "clock.h"
+#include "forwards.h"
 #include "near.h"
 #include "str.h"
 #include <errno.h>
@@ -131,14 +132,14 @@ static int count_one(const char *name, void *ctx)
 	return 0;
 }
 
-static int which(const struct candidates *c, struct why *why)
+static int which(const struct candidates *c, const char *before, struct why *why)
 {
-	char names[SHOWN * WS_LABEL + 32], typed[SHOWN * (WS_LABEL + 4)];
+	char names[SHOWN * WS_LABEL + 32], typed[SHOWN * (WS_LABEL + 20)];
 	size_t n = 0, t = 0;
 	int shown = c->count < SHOWN ? c->count : SHOWN;
 	for (int i = 0; i < shown; i++) {
 		n += str_fmt(names + n, sizeof names - n, "%s%s", i ? ", " : "", c->name[i]);
-		t += str_fmt(typed + t, sizeof typed - t, "%s-w %s", !i ? "" : i == shown - 1 ? " or " : ", ", c->name[i]);
+		t += str_fmt(typed + t, sizeof typed - t, "%s%s %s", !i ? "" : i == shown - 1 ? " or " : ", ", before, c->name[i]);
 	}
 	if (c->count > shown)
 		str_fmt(names + n, sizeof names - n, " and %d more", c->count - shown);
@@ -146,7 +147,7 @@ static int which(const struct candidates *c, struct why *why)
 	return why_hint(why, "say %s", typed);
 }
 
-static int only_one(struct node *node, struct why *why)
+static int only_one(struct node *node, const char *before, struct why *why)
 {
 	struct ws_root root;
 	struct candidates c = {.root = &root};
@@ -162,7 +163,7 @@ static int only_one(struct node *node, struct why *why)
 		c.count++;
 	}
 	if (c.count > 1)
-		return which(&c, why);
+		return which(&c, before, why);
 	if (c.count == 1 && str_eq(c.name[0], SYSTEM))
 		return by_path(node, SYSTEM, system_socket(), why);
 	if (c.count == 1)
@@ -179,19 +180,43 @@ static int only_one(struct node *node, struct why *why)
 	return why_hint(why, "ws-up %s", *c.down ? c.down : "NAME");
 }
 
-int node_find(struct node *node, const char *name, const char *socket, struct why *why)
+static int find(struct node *node, const char *name, const char *before, struct why *why)
 {
 	memset(node, 0, sizeof *node);
 	node->root.fd = node->ws.dir = node->ws.lock = -1;
-	if (socket)
-		return by_path(node, "", socket, why);
 	if (!name)
 		name = getenv("MOORBOX_WORKSPACE");
 	if (!name || !*name)
-		return only_one(node, why);
+		return only_one(node, before, why);
 	if (str_eq(name, SYSTEM))
 		return by_path(node, SYSTEM, system_socket(), why);
 	return by_workspace(node, name, why);
+}
+
+int node_find(struct node *node, const char *name, const char *socket, struct why *why)
+{
+	if (!socket)
+		return find(node, name, "-w", why);
+	memset(node, 0, sizeof *node);
+	node->root.fd = node->ws.dir = node->ws.lock = -1;
+	return by_path(node, "", socket, why);
+}
+
+int node_find_operand(struct node *node, const char *name, const char *applet, struct why *why)
+{
+	return find(node, name, applet, why);
+}
+
+int node_forwards(const struct node *node, int create, struct why *why)
+{
+	struct ws_root root = {.fd = -1};
+	if (node->is_ws)
+		return forwards_dir(&node->root, &node->ws, create, why);
+	if (ws_root_open(&root, why) < 0)
+		return -1;
+	int fd = forwards_dir(&root, NULL, create, why);
+	ws_root_close(&root);
+	return fd;
 }
 
 /* ---- its state ---- */

@@ -86,7 +86,7 @@ int wsenv_of(const struct node *node, int flags, struct wsenv *e, struct why *wh
 	if (*node->api.path == '/')
 		wsenv_set(e, "MOORBOX_SOCKET", node->api.path);
 	struct why none;
-	int dir = node->is_ws ? forwards_dir(&node->root, &node->ws, 0, &none) : -1;
+	int dir = node_forwards(node, 0, &none);
 	int apart = node->is_ws && spec_has_netns(&node->ws.spec) && proc_netns(0) != node->ws.run.netns;
 	if (dir >= 0) {
 		struct running r = {e, apart && flags & WSENV_INSIDE ? node->ws.run.netns : proc_netns(0)};
