@@ -170,6 +170,8 @@ static void read_target(struct pub *u, const char *typed)
 		read_tcp(m, typed);
 	else if (is_port(typed))
 		str_fmt(m->target, sizeof m->target, "http://127.0.0.1:%s", typed);
+	else if (str_eq(typed, "text:"))
+		opt_usage("text: what text? tailscaled serves none that is empty");
 	else if (str_starts(typed, "text:") || str_starts(typed, "unix:/")) {
 		if (str_copy(m->target, sizeof m->target, typed) < 0)
 			opt_usage("text: and unix: take at most %d bytes", MAP_TARGET - 1);
@@ -224,6 +226,8 @@ static void options(struct pub *u, char **argv)
 		u->verb = LIST;
 	if (u->verb == LIST && o.count)
 		opt_usage("-l takes no operand");
+	if (list && u->verb != LIST)
+		opt_usage("-l lists, and does nothing else");
 	if (u->verb == ALL_OFF && o.count)
 		opt_usage("--all-off takes no operand");
 	if (u->verb != PUBLISH && (u->cmd || tcp || u->port || u->plain))
@@ -586,7 +590,8 @@ static int publish(struct pub *u, struct why *why)
 	if (!u->listens && !u->cmd) {
 		if (u->strict)
 			return why_set(why, R_REFUSED, "%s: nothing listens there", u->typed);
-		warn("%s: nothing listens there yet; whoever asks gets 502 until something does", u->typed);
+		warn("%s: nothing listens there yet; whoever %s until something does", u->typed,
+			mapping_is_web(u->map.kind) ? "asks gets 502" : "connects is cut off");
 	}
 	int rc = climb(u, why);
 	return rc < 0 && why->reason == R_API_DENIED ? name_denied(u, why) : rc;

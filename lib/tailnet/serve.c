@@ -319,6 +319,8 @@ int serve_check(const struct serve *s, const struct mapping *m, int *listens, lo
 	*listens = -1;
 	if (check_inbound(s, m, deadline, why) < 0)
 		return -1;
+	if (str_starts(m->target, "unix:") && access(m->target + 5, F_OK) < 0 && errno == ENOENT)
+		*listens = 0;
 	if (!port)
 		return 0;
 	enum inbound_where where = inbound_listener(s->node->is_ws ? s->node->ws.run.daemon.pid : 0, port);
