@@ -634,39 +634,6 @@ static int wait_fd(int fd, short events, long long deadline, struct why *why, co
 	return rc ? why_errno(why, "poll:") : why_set(why, R_DEADLINE, "%s: no answer in time", what);
 }
 
-static int send_all(int fd, const char *p, size_t len, long long deadline, const char *what, struct why *why)
-{
-	while (len) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n >= 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			if (wait_fd(fd, POLLOUT, deadline, why, what))
-				return -1;
-		} else if (errno != EINTR) {
-			return why_set(why, R_LOST, "%s: tailscaled went away: %s", what, strerror(errno));
-		}
-	}
-	return 0;
-}
-
-/* Up to size bytes; 0 at the end. */
-static ssize_t receive(int fd, char *p, size_t size, long long deadline, const char *what, struct why *why)
-{
-	for (;;) {
-		ssize_t n = recv(fd, p, size, MSG_DONTWAIT);
-		if (n >= 0)
-			return n;
-		if (errno == EAGAIN) {
-			if (wait_fd(fd, POLLIN, deadline, why, what))
-				return -1;
-		} else if (errno != EINTR) {
-			return why_set(why, R_LOST, "%s: tailscaled went away: %s", what, strerror(errno));
-		}
-	}
-}
-
 static int has(const char *text, const char *part)
 {
 	return strstr(text, part) != NULL;
@@ -699,26 +666,6 @@ static int answer_failed(struct dial_answer *a, const char *what, struct why *wh
 		return why_set(why, text_reason(a->text), "%s: %s", what, *shown ? shown : "tailscaled could not connect");
 	return why_set(why, a->status == 403 || a->status == 401 ? R_API_DENIED : R_API_ERROR,
 	               "%s: tailscaled answered %d %s", what, a->status, shown);
-}
-
-/* What came behind the head begins the body; a little more of it is waited for. */
-static void read_text(int fd, struct dial_answer *a, long long deadline, const char *what)
-{
-	struct why ignored;
-	size_t want = a->length >= 0 && a->length < DIAL_TEXT ? (size_t)a->length : DIAL_TEXT - 1;
-	size_t len = a->early_len < want ? a->early_len : want;
-	long long soon = clock_ms() + 1000;
-	if (deadline && deadline < soon)
-		soon = deadline;
-	memcpy(a->text, a->early, len);
-	while (len < want) {
-		ssize_t n = receive(fd, a->text + len, want - len, soon, what, &ignored);
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	a->text[len] = 0;
-	a->early_len = 0;
 }
 
 static int is_host(const char *host)
@@ -795,37 +742,20 @@ int dial_hear(int fd, struct dial_answer *a, const char *what, struct why *why)
 int dial_tailnet(int fd, const char *host, int port, long long deadline, struct dial_answer *a,
                  struct why *why)
 {
-	char head[640], what[272];
+	enum { TEXT_MS = 1000 };	/* for the words of a failure that is known */
+	char what[272];
+	long long soon = 0;
+	int rc;
 	*a = (struct dial_answer){ .length = -1 };
 	str_fmt(what, sizeof what, "%.255s:%d", host, port);
-	if (!is_host(host) || port < 1 || port > 65535)
-		return why_set(why, R_UNKNOWN_NAME, "%.255s: not a host name", host);
-	int n = str_fmt(head, sizeof head, "POST /localapi/v0/dial HTTP/1.1\r\nHost: local-tailscaled.sock\r\n"
-	                "Connection: upgrade\r\nUpgrade: ts-dial\r\nDial-Host: %s\r\nDial-Port: %d\r\n"
-	                "Dial-Network: tcp\r\nContent-Length: 0\r\n\r\n", host, port);
-	if (n < 0 || send_all(fd, head, (size_t)n, deadline, what, why))
-		return n < 0 ? why_set(why, R_UNKNOWN_NAME, "%s: the name is too long", what) : -1;
-	size_t len = 0;
-	for (;;) {
-		ssize_t got = receive(fd, a->early + len, DIAL_HEAD - len, deadline, what, why);
-		if (got < 0)
-			return -1;
-		if (!got)
-			return why_set(why, R_LOST, "%s: tailscaled ended the connection without an answer", what);
-		len += (size_t)got;
-		int used = dial_parse_head(a->early, len, a);
-		if (used < 0)
-			return why_set(why, R_API_ERROR, "%s: what answers is not tailscaled", what);
-		if (!used)
+	if (dial_ask(fd, host, port, why))
+		return -1;
+	while (!(rc = dial_hear(fd, a, what, why))) {
+		if (a->status && !soon)
+			soon = clock_ms() + TEXT_MS;
+		if (!wait_fd(fd, POLLIN, soon && (!deadline || soon < deadline) ? soon : deadline, why, what))
 			continue;
-		a->early_len = len - (size_t)used;
-		memmove(a->early, a->early + used, a->early_len);
-		break;
+		return a->status ? heard_failure(a, what, why) : -1;
 	}
-	if (a->status == 101)
-		return 0;
-	if (a->status == 200 && a->self && *a->addr)
-		return 0;
-	read_text(fd, a, deadline, what);
-	return answer_failed(a, what, why);
+	return rc < 0 ? -1 : 0;
 }
