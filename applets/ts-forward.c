@@ -37,7 +37,7 @@
  * `ws-ls -l` lists the forwards of a workspace; ws-down and --stop end them.
  *
  * exit: 0 ended by a signal, stopped, or in the background; or CMD's own
- *   1  unknown name, port taken
+ *   1  unknown name, port taken, the record cannot be written
  *   2  usage
  *   3  no tailscaled answers, not logged in
  *   125  with CMD: it could not be begun

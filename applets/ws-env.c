@@ -22,6 +22,7 @@
  * exit: 0 printed
  *   1  there is no such workspace, it is not up, or it has no such proxy
  *   2  usage
+ *   3  --ssh: its tailscaled does not answer
  * example: eval "$(ws-env)"
  * example: ws-env --ssh >>~/.ssh/config; ssh db.example.ts.net
  * see: ws-run ws-up ts-nc
