@@ -1,5 +1,6 @@
 /* carry - connections into the tailnet from within a relay's loop */
 #include "carry.h"
+#include "ask.h"
 #include "clock.h"
 #include "json.h"
 #include "peers.h"
@@ -27,10 +28,9 @@ enum {
 	AGAIN_MS = 200,
 	LOOK_MS = 10000, SETTINGS_MS = 2000,
 	TICK_MS = 50,
-	HEAD_MAX = 8192, PREFS_MAX = 1 << 20,
+	PREFS_MAX = 1 << 20,
 	HOSTS_MAX = 256,
 	NAMES_MS = 10000,		/* so long a name of the DNS settings keeps its address, and they are not read again */
-	READS = 8,			/* of a look, before the others have their turn */
 };
 
 struct target {
@@ -62,18 +62,9 @@ struct carry_dial {
 	struct carry_dial *next, *prev;
 };
 
-/* One request to tailscaled, HTTP/1.0: its answer ends with the connection. */
-struct ask {
-	struct carry *c;
-	int fd, in_body;
-	struct relay_watch watch;
-	struct buf head;
-	int (*feed)(struct ask *, const char *, size_t, struct why *);
-	void (*over)(struct ask *, const struct why *);	/* NULL: all of it was fed */
-};
-
 struct look {
 	struct ask ask;			/* first */
+	struct carry *c;
 	int is_prefs, routed;
 	struct buf prefs;
 	struct peer_scan *scan;
@@ -88,6 +79,7 @@ struct look {
 /* A name of the DNS settings, on its way to an address; without a target: the settings themselves. */
 struct resolving {
 	struct ask ask;			/* first */
+	struct carry *c;
 	struct target *to;
 	struct resolve plan;
 	int at;				/* twice the index into plan.ask, one more for IPv6 */
@@ -515,87 +507,11 @@ static void each_tick(void *ctx, unsigned events)
 	}
 }
 
-/* ---- asking it ---- */
-
-static void ask_end(struct ask *a)
-{
-	relay_watch(a->c->relay, &a->watch, 0);
-	if (a->fd >= 0)
-		close(a->fd);
-	a->fd = -1;
-	buf_free(&a->head);
-}
-
-static int ask_feed(struct ask *a, const char *p, size_t len, struct why *why)
-{
-	if (!a->in_body) {
-		if (buf_add(&a->head, p, len) < 0)
-			return why_set(why, R_API_ERROR, "what answers is not tailscaled");
-		const char *end = memmem(a->head.p, a->head.len, "\r\n\r\n", 4);
-		if (!end)
-			return 0;
-		if (a->head.len < 13 || memcmp(a->head.p, "HTTP/1.", 7) || memcmp(a->head.p + 8, " 200", 4)) {
-			int denied = a->head.len > 13 && !memcmp(a->head.p + 8, " 403", 4);
-			return why_set(why, denied ? R_API_DENIED : R_API_ERROR, "tailscaled %s", denied ? "refuses" : "answers with an error");
-		}
-		a->in_body = 1;
-		size_t head = (size_t)(end + 4 - a->head.p);
-		len = a->head.len - head;
-		p = a->head.p + head;
-	}
-	return len ? a->feed(a, p, len, why) : 0;
-}
-
-static void ask_event(void *ctx, unsigned events)
-{
-	static char text[16384];
-	struct ask *a = ctx;
-	struct why why = {0};
-	(void)events;
-	for (int i = 0; i < READS; i++) {
-		ssize_t n = recv(a->fd, text, sizeof text, MSG_DONTWAIT);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n < 0 || (!n && !a->in_body)) {
-			why_set(&why, R_LOST, "tailscaled ended the connection");
-			a->over(a, &why);
-			return;
-		}
-		if (!n) {
-			a->over(a, NULL);
-			return;
-		}
-		if (ask_feed(a, text, (size_t)n, &why)) {
-			a->over(a, &why);
-			return;
-		}
-	}
-}
-
-/* what: behind /localapi/v0/. over is called in a later turn, unless it ends here with -1. */
-static int ask_start(struct ask *a, const char *what, struct why *why)
-{
-	char head[500];
-	ask_end(a);
-	a->head = (struct buf){ .max = HEAD_MAX + sizeof(char[16384]) };
-	a->in_body = 0;
-	a->fd = reach_daemon(a->c, why);
-	if (a->fd < 0)
-		return -1;
-	int n = str_fmt(head, sizeof head, "GET /localapi/v0/%s HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n", what);
-	if (send(a->fd, head, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
-		return why_set(why, R_LOST, "tailscaled went away");
-	a->watch = (struct relay_watch){ .fd = a->fd, .ready = ask_event, .ctx = a };
-	if (relay_watch(a->c->relay, &a->watch, EPOLLIN))
-		return why_errno(why, "epoll:");
-	return 0;
-}
-
 /* ---- names of the tailnet's DNS settings ---- */
 
 static void resolving_free(struct resolving *r)
 {
-	struct resolving **at = &r->ask.c->resolving;
+	struct resolving **at = &r->c->resolving;
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
@@ -611,7 +527,7 @@ static void resolving_free(struct resolving *r)
 /* Without an address: why. */
 static void resolved(struct resolving *r, const char *ip, const struct why *why)
 {
-	struct carry *c = r->ask.c;
+	struct carry *c = r->c;
 	struct target *to = r->to;
 	struct carry_dial *next;
 	resolving_free(r);
@@ -642,7 +558,8 @@ static void resolve_on(struct resolving *r)
 	resolve_request(r->plan.ask[r->at / 2], r->at % 2, what);
 	r->at++;
 	buf_clear(&r->body);
-	if (ask_start(&r->ask, what, &why) < 0)
+	ask_end(&r->ask);
+	if (ask_start(&r->ask, reach_daemon(r->c, &why), what, &why) < 0)
 		resolved(r, NULL, &why);
 }
 
@@ -664,8 +581,8 @@ static void resolving_over(struct ask *a, const struct why *why)
 	char ip[48];
 	if (!r->to) {			/* an older tailscaled has none */
 		if (!why) {
-			buf_free(&a->c->dns);
-			a->c->dns = r->body;
+			buf_free(&r->c->dns);
+			r->c->dns = r->body;
 			r->body = (struct buf){0};
 		}
 		resolving_free(r);
@@ -692,7 +609,7 @@ static struct resolving *resolving_new(struct carry *c, struct target *to)
 {
 	struct resolving *r = xalloc(sizeof *r);
 	*r = (struct resolving){
-		.ask = { .c = c, .fd = -1, .watch.fd = -1, .feed = resolving_feed, .over = resolving_over },
+		.ask = ask_new(c->relay, resolving_feed, resolving_over), .c = c,
 		.to = to, .body.max = PREFS_MAX, .next = c->resolving,
 	};
 	c->resolving = r;
@@ -711,7 +628,7 @@ static void keep_settings(struct carry *c)
 		return;
 	c->dns_at = clock_ms();
 	struct resolving *r = resolving_new(c, NULL);
-	if (ask_start(&r->ask, "dns-config", &why) < 0)
+	if (ask_start(&r->ask, reach_daemon(c, &why), "dns-config", &why) < 0)
 		resolving_free(r);
 }
 
@@ -773,7 +690,7 @@ static void look_over(struct carry *c, const struct why *why)
 	}
 	for (int i = 0; i < n; i++) {
 		to[i]->users--;
-		if (to[i]->resolving && !to[i]->resolving->at && to[i]->resolving->ask.fd < 0)
+		if (to[i]->resolving && !to[i]->resolving->at && !ask_is_on(&to[i]->resolving->ask))
 			resolve_begin(to[i]->resolving);
 	}
 	free(to);
@@ -796,7 +713,7 @@ static void took(struct look *l, int i, int accepts)
 		if (to->why.reason == R_UNKNOWN_NAME && *to->address)
 			peers_nowhere(to->name, to->address, &to->why);
 		else if (to->why.reason == R_UNKNOWN_NAME)
-			may_resolve(l->ask.c, to);
+			may_resolve(l->c, to);
 		return;
 	}
 	if (s->host.is_routed && !accepts) {
@@ -852,7 +769,8 @@ static void look_done(struct carry *c)
 			l->routed |= l->search[i].found && l->search[i].host.is_routed;
 		if (l->routed) {
 			l->is_prefs = 1;
-			if (ask_start(&l->ask, "prefs", &why) < 0)
+			ask_end(&l->ask);	/* its descriptor first */
+			if (ask_start(&l->ask, reach_daemon(c, &why), "prefs", &why) < 0)
 				look_over(c, &why);
 			return;
 		}
@@ -875,11 +793,12 @@ static int look_feed(struct ask *a, const char *p, size_t len, struct why *why)
 
 static void look_answered(struct ask *a, const struct why *why)
 {
+	struct carry *c = ((struct look *)a)->c;
 	if (why) {
 		struct why kept = *why;
-		look_over(a->c, &kept);
+		look_over(c, &kept);
 	} else
-		look_done(a->c);
+		look_done(c);
 }
 
 /* For all that somebody waits for; one at a time. */
@@ -890,7 +809,8 @@ static void look_start(struct carry *c)
 	if (c->look)
 		return;
 	struct look *l = c->look = xalloc(sizeof *l);
-	l->ask = (struct ask){ .c = c, .fd = -1, .watch.fd = -1, .feed = look_feed, .over = look_answered };
+	l->ask = ask_new(c->relay, look_feed, look_answered);
+	l->c = c;
 	l->began = clock_ms();
 	l->prefs.max = PREFS_MAX;
 	l->to = xalloc((size_t)c->ntargets * sizeof *l->to + 1);
@@ -903,7 +823,7 @@ static void look_start(struct carry *c)
 			l->to[l->n++] = t;
 		}
 	l->scan = localapi_scan_new(&l->st, look_at_peer, l);
-	if (ask_start(&l->ask, "status", &l->why) < 0)
+	if (ask_start(&l->ask, reach_daemon(c, &l->why), "status", &l->why) < 0)
 		tick(c, 1);		/* told in the next turn: whoever calls this may be walking through the dials */
 }
 
