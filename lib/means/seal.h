@@ -24,8 +24,10 @@ struct seal *seal_open(int dir, const char *path, size_t max, struct why *);
 struct seal *seal_new(size_t max);
 int  seal_add(struct seal *, const void *, size_t);
 void seal_cut(struct seal *);		/* empties: for starting again */
-/* From now on SHA-256 and BLAKE2s are made of what is added while it is in the processor's cache, so that there is no
- * second pass. Asking for one ends that for it: what is added later is then hashed from the beginning. */
+/* From now on SHA-256 and BLAKE2s are made of what is added, by a thread beside the caller (all signals blocked in it), so
+ * that there is no second pass. It is there only where there is much, and gone when a digest was asked for, at seal_cut and
+ * at seal_free: before the caller forks, one of these. Where max bytes of address space or a thread are refused, seal_add
+ * hashes. A digest that was asked for is made from the beginning if more is added. */
 void seal_hash_along(struct seal *);
 void seal_free(struct seal *);		/* takes NULL */
 
