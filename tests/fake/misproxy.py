@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""usage: misproxy.py MODE [NAME=ADDRESS | CERT.pem]...
+"""usage: misproxy.py MODE [NAME=ADDRESS | NAME=/FOLDER | CERT.pem]...
+usage: misproxy.py lend PORT SOCKET
 
 An HTTP proxy on a free loopback port, which it prints. A NAME is resolved to its ADDRESS; others as this machine does.
-With LOG=FILE each Upgrade that is asked for is noted there: HOST:PORT UPGRADE passed|dropped.
+NAME=/FOLDER is a web server of that folder. With LOG=FILE each Upgrade that is asked for is noted there:
+HOST:PORT UPGRADE passed|dropped. With SOCKET=PATH it is on no port, but waits at that unix socket for `lend`, which runs in
+a network namespace without a way out and lends it the loopback port PORT of that. Then it ends with its parent, and the
+folder of the socket with it.
 MODE: pass; or for every request
+  allow                      refuses, with 403, what is no NAME; NAME= is one that this machine resolves
   deny sandbox method auth   refuses, as sandboxes and proxies do: x-deny-reason, x-proxy-error, by method, 407
   bad                        cannot reach anything: 502
   hang trickle split         never answers; answers a byte each 20 ms; byte by byte
@@ -17,7 +22,11 @@ With CERT.pem (certificate and key) it opens TLS:
   readonly                   lets only GET, HEAD and OPTIONS through
   page                       answers everything with a page to log in at
 """
+import functools
+import http.server
 import os
+import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -60,10 +69,15 @@ def refuse(conn, status, more, body):
     conn.sendall(b"HTTP/1.1 " + status + b"\r\n" + more + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
-def goes_on(conn):
+def goes_on(conn, words):
     """Plays the mode; whether the request is then served."""
     ok = b"HTTP/1.1 200 Connection established\r\n\r\n"
-    if mode in ANSWERS:
+    if mode == "allow":
+        where = words[1] if words[0] == "CONNECT" else words[1].partition("://")[2].partition("/")[0]
+        if where.partition(":")[0] in names:
+            return True
+        refuse(conn, *ANSWERS["deny"][:2], b"Host not in allowlist: " + where.partition(":")[0].encode())
+    elif mode in ANSWERS:
         refuse(conn, *ANSWERS[mode])
     elif mode == "hang":
         time.sleep(60)
@@ -90,9 +104,20 @@ def goes_on(conn):
     return False
 
 
+@functools.cache
+def web_server(folder):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    return web.server_address
+
+
 def dial(text):
     host, _, port = text.rpartition(":")
-    return socket.create_connection((names.get(host, host.strip("[]")), int(port)), 5)
+    address = names.get(host) or host.strip("[]")
+    if address.startswith("/"):
+        return socket.create_connection(web_server(address))
+    return socket.create_connection((address, int(port)), 5)
 
 
 def open_tls(conn, far, where):
@@ -149,7 +174,7 @@ def serve(conn):
         try:
             head, rest = head_of(conn)
             words = head.split(b"\r\n")[0].decode().split()
-            if len(words) < 2 or not goes_on(conn):
+            if len(words) < 2 or not goes_on(conn, words):
                 return
             if words[0] == "CONNECT":
                 tunnel(conn, words[1], rest)
@@ -159,7 +184,46 @@ def serve(conn):
             pass
 
 
-server = socket.create_server(("127.0.0.1", 0))
-print(server.getsockname()[1], flush=True)
+def lend(port, path):
+    with socket.create_server(("127.0.0.1", int(port)), backlog=64) as s, socket.socket(socket.AF_UNIX) as to:
+        to.connect(path)
+        socket.send_fds(to, [b"x"], [s.fileno()])
+        to.recv(1)  # it has it
+
+
+def end(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def follow(parent, folder):
+    while os.getppid() == parent and os.path.isdir(folder):
+        time.sleep(0.2)
+    end(folder)
+
+
+def borrowed(path):
+    """The socket that `lend` brings; meanwhile, and from then on, we end with our parent."""
+    folder = os.path.dirname(path)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end(folder))
+    threading.Thread(target=follow, args=(os.getppid(), folder), daemon=True).start()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        s.listen()
+        conn = s.accept()[0]
+        with conn:
+            lent = socket.socket(fileno=socket.recv_fds(conn, 1, 1)[1][0])
+    return lent
+
+
+if mode == "lend":
+    lend(*sys.argv[2:])
+    sys.exit()
+if "SOCKET" in names:
+    server = borrowed(names["SOCKET"])
+else:
+    server = socket.create_server(("127.0.0.1", 0))
+    print(server.getsockname()[1], flush=True)
 while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
