@@ -5,8 +5,8 @@ usage: misproxy.py lend PORT SOCKET
 An HTTP proxy on a free loopback port, which it prints. A NAME is resolved to its ADDRESS; others as this machine does.
 NAME=/FOLDER is a web server of that folder. With LOG=FILE each Upgrade that is asked for is noted there:
 HOST:PORT UPGRADE passed|dropped. With SOCKET=PATH it is on no port, but waits at that unix socket for `lend`, which runs in
-a network namespace without a way out and lends it the loopback port PORT of that. Then it ends with its parent, and the
-folder of the socket with it.
+a network namespace without a way out and lends it the loopback port PORT of that. Then it ends with its parent, the
+process PARENT=PID, and the folder of the socket with it.
 MODE: pass; or for every request
   allow                      refuses, with 403, what is no NAME; NAME= is one that this machine resolves
   deny sandbox method auth   refuses, as sandboxes and proxies do: x-deny-reason, x-proxy-error, by method, 407
@@ -207,7 +207,7 @@ def borrowed(path):
     folder = os.path.dirname(path)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end(folder))
-    threading.Thread(target=follow, args=(os.getppid(), folder), daemon=True).start()
+    threading.Thread(target=follow, args=(int(names["PARENT"]), folder), daemon=True).start()
     with socket.socket(socket.AF_UNIX) as s:
         s.bind(path)
         s.listen()
