@@ -22,7 +22,7 @@
  *   3  not yet: the reason is named; the same call may succeed later
  * env:
  *   MOORBOX_WORKSPACE  the workspace, when NAME is not given
- * example: ws-wait -t 2m ci db:5432 && ts-forward -w ci db:5432 -- psql -h 127.0.0.1 -p {1}
+ * example: ws-wait -t 2m db:5432 && ts-forward db:5432 -- psql -h localhost -p {1}
  * see: ws-up ts-nc ts-info
  */
 #include "clock.h"

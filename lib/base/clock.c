@@ -108,6 +108,13 @@ char *clock_when(char dst[static 48], long long unix_s)
 	return dst;
 }
 
+char *clock_span(char dst[static 32], long long s)
+{
+	long long n = s < 5400 ? (s + 30) / 60 : (s + 1800) / 3600;
+	snprintf(dst, 32, "%lld %s%s", n, s < 5400 ? "minute" : "hour", n == 1 ? "" : "s");
+	return dst;
+}
+
 void clock_stamp(char dst[static 32], long long unix_s)
 {
 	time_t t = unix_s;

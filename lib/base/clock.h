@@ -18,6 +18,7 @@ void clock_default_signals(void);		/* as they were at the start */
 /* Wall clock, seconds since 1970, as "2026-10-02" or "2026-10-02T08:00:00Z". */
 void clock_date(char dst[static 16], long long unix_s);
 char *clock_when(char dst[static 48], long long unix_s);	/* "2026-10-02 (in 3 days)"; dst */
+char *clock_span(char dst[static 32], long long s);		/* "20 minutes", "2 hours", to the nearest; dst */
 void clock_stamp(char dst[static 32], long long unix_s);
 int  clock_parse(const char *rfc3339, long long *unix_s);	/* 0, or -1 */
 

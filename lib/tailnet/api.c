@@ -41,9 +41,9 @@ int api_clock_is_off(const struct http_res *res, struct why *why)
 	long long theirs, ours = time(NULL);
 	if (http_date(res, &theirs) < 0 || llabs(theirs - ours) <= CLOCK_OFF_S)
 		return 0;
-	long long off = llabs(theirs - ours);
-	why_set(why, R_CLOCK, "the API refuses the credential, and this machine's clock is %lld %s %s",
-		off < 7200 ? off / 60 : off / 3600, off < 7200 ? "minutes" : "hours", ours > theirs ? "fast" : "slow");
+	char off[32];
+	why_set(why, R_CLOCK, "the API refuses the credential, and this machine's clock is %s %s", clock_span(off, llabs(theirs - ours)),
+		ours > theirs ? "fast" : "slow");
 	why_hint(why, "set the clock");
 	return 1;
 }

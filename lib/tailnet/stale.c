@@ -169,6 +169,7 @@ static const char *spared(const struct stale *s, const struct stale_list *l, con
 /* Two clocks that differ: nobody knows which one is right, and so not how long ago anything was. */
 static int check_clock(const struct stale_list *l, const struct asking *a, struct why *why)
 {
+	char span[32];
 	long long off = llabs(l->date - (long long)time(NULL));
 	int counts = a->tag->tag != NULL;
 	for (size_t i = 0; i < l->leases; i++)
@@ -177,8 +178,8 @@ static int check_clock(const struct stale_list *l, const struct asking *a, struc
 		return 0;
 	if (!l->date)
 		return why_set(why, R_CLOCK, "how long a device is offline cannot be told: the API does not say what time it is");
-	why_set(why, R_CLOCK, "how long a device is offline cannot be told: the API's clock and this machine's are %lld %s apart",
-		off < 7200 ? off / 60 : off / 3600, off < 7200 ? "minutes" : "hours");
+	why_set(why, R_CLOCK, "how long a device is offline cannot be told: the API's clock and this machine's are %s apart",
+		clock_span(span, off));
 	return why_hint(why, "set the clock");
 }
 
