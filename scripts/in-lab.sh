@@ -50,11 +50,13 @@ in_lab_start() {
 	command -v go >/dev/null || { say 'the lab is a Go program: install Go 1.26 or newer (https://go.dev/dl)'; exit 3; }
 	[ -x "$top/moorbox" ] || { say 'building moorbox (some minutes the first time)'; make -sC "$top" >&2 || exit 1; }
 	servers=''
-	d=$(mktemp -d "${TMPDIR:-/tmp}/moorbox.XXXXXX") || exit 1
+	# Its name is known before it is there: a signal at any time finds what to remove.
+	d=${TMPDIR:-/tmp}/moorbox.$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
 	trap in_lab_stop EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+	mkdir -m 700 "$d" || exit 1
 	mkdir "$d/bin" "$d/home" "$d/run"
 	"$top/tests/lab/lab" start "$d/lab" "$@" >"$d/vars" || exit
 	. "$d/vars"
