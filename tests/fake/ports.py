@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 
-sys.dont_write_bytecode = True
 import proxy
 
 out = sys.argv[1]

@@ -3,25 +3,15 @@
 MODE: ok; auth (407 unless user:pass is given); deny (403 and x-deny-reason); hang (takes connections and says nothing);
 home (every host is 127.0.0.1).
 Each request line is appended to PORTFILE.log. Ends with its parent. ports.py has the same proxy among its listeners."""
-import base64, os, select, socket, sys, threading, time
+import base64, os, socket, sys, threading, time
 from urllib.parse import urlsplit
+
+from pump import join
 
 
 def note(line):
     with open(sys.argv[1] + ".log", "a") as f:
         f.write(line + "\n")
-
-
-def join(a, b):
-    while True:
-        ready, _, _ = select.select([a, b], [], [], 60)
-        if not ready:
-            return
-        for s in ready:
-            data = s.recv(65536)
-            if not data:
-                return
-            (b if s is a else a).sendall(data)
 
 
 def serve(c, mode, note=lambda line: None):
