@@ -30,7 +30,7 @@ void api_message(const struct http_res *res, char *dst, size_t size)
 	if (!res->body.len || json_parse(&j, res->body.p, res->body.len, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < sizeof names / sizeof *names && !*text; i++)
-		json_str(&j, json_get(&j, 0, names[i]), text, sizeof text);
+		json_text(&j, 0, names[i], text, sizeof text);
 	json_free(&j);
 	str_escape(dst, size, text, strlen(text));
 }
@@ -311,7 +311,7 @@ long long api_stamp(const struct json *j, int obj, const char *key)
 {
 	char text[64];
 	long long t;
-	if (json_str(j, json_get(j, obj, key), text, sizeof text) <= 0 || clock_parse(text, &t) < 0)
+	if (json_text(j, obj, key, text, sizeof text) <= 0 || clock_parse(text, &t) < 0)
 		return 0;
 	return t > 0 ? t : 0;	/* Go's zero time is the year 1 */
 }

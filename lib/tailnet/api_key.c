@@ -141,7 +141,7 @@ static int match_prefix(const struct json *j, void *ctx)
 	struct sought *s = ctx;
 	char shown[160], want[100];
 	str_fmt(want, sizeof want, "hskey-auth-%s-", s->prefix);
-	if (json_str(j, json_get(j, 0, "key"), shown, sizeof shown) <= 0 || !str_starts(shown, want))
+	if (json_text(j, 0, "key", shown, sizeof shown) <= 0 || !str_starts(shown, want))
 		return 0;
 	struct api_key *k = s->k;
 	*k = (struct api_key){.type = "auth", .preauthorized = 1};	/* there a key always is */

@@ -39,9 +39,9 @@ static int take_token(struct api *a, const struct api_answer *r, struct why *why
 	if (rc < 0)
 		return -1;
 	secret_mask(&a->token);
-	if (json_str(&r->j, json_get(&r->j, 0, "scope"), text, sizeof text) > 0)
+	if (json_text(&r->j, 0, "scope", text, sizeof text) > 0)
 		str_escape(a->scopes, sizeof a->scopes, text, strlen(text));
-	if (json_str(&r->j, json_get(&r->j, 0, "tags"), text, sizeof text) > 0) {
+	if (json_text(&r->j, 0, "tags", text, sizeof text) > 0) {
 		char safe[sizeof text];
 		str_escape(safe, sizeof safe, text, strlen(text));
 		take_words(safe, a->tags, &a->ntags);

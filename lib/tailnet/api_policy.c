@@ -38,7 +38,7 @@ int api_policy_validate(const struct api *a, const char *json, char *said, size_
 		rc = 1;
 		if (res.body.len && json_parse(&j, res.body.p, res.body.len, &ignored) == 0) {
 			char text[API_TEXT];
-			if (json_str(&j, json_get(&j, 0, "message"), text, sizeof text) > 0) {
+			if (json_text(&j, 0, "message", text, sizeof text) > 0) {
 				str_escape(said, size, text, strlen(text));
 				rc = 0;
 			}

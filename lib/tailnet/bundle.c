@@ -96,17 +96,17 @@ static int read_manifest(struct bundle *b, const char *text, size_t len, struct 
 	int listed = 0, rc = 0;
 	if (json_parse(&doc, text, len, why) < 0)
 		return not_bundle(why, "its manifest is not JSON");
-	if (json_str(&doc, json_get(&doc, 0, "version"), b->version, sizeof b->version) < 0 || !release_is_version(b->version))
+	if (json_text(&doc, 0, "version", b->version, sizeof b->version) < 0 || !release_is_version(b->version))
 		rc = not_bundle(why, "its manifest has no version");
-	json_str(&doc, json_get(&doc, 0, "made"), stamp, sizeof stamp);
+	json_text(&doc, 0, "made", stamp, sizeof stamp);
 	if (clock_parse(stamp, &b->made) < 0)
 		b->made = 0;
 	for (struct json_iter i = json_each(&doc, json_get(&doc, 0, "files")); !rc && json_next(&i); listed++) {
 		struct bundle_entry *e = NULL;
-		if (json_str(&doc, json_get(&doc, i.value, "name"), name, sizeof name) > 0)
+		if (json_text(&doc, i.value, "name", name, sizeof name) > 0)
 			e = (struct bundle_entry *)bundle_find(b, name);
 		if (!e || *e->sha256 || json_num(&doc, json_get(&doc, i.value, "size"), &size) < 0 || size != e->size ||
-			json_str(&doc, json_get(&doc, i.value, "sha256"), sum, sizeof sum) != 64)
+			json_text(&doc, i.value, "sha256", sum, sizeof sum) != 64)
 			rc = not_bundle(why, "its manifest and its files differ");
 		else
 			str_copy(e->sha256, sizeof e->sha256, sum);

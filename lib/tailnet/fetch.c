@@ -364,7 +364,7 @@ static int newest_at(struct fetch *f, const char *place, const char *track, char
 	str_fmt(url, sizeof url, "%.*s/%s/?mode=json&os=linux", base_len(place), place, track);
 	int rc = download_small(&f->net, url, &b, INDEX_MAX, 0, why);
 	if (!rc && json_parse(&doc, buf_cstr(&b), b.len, why) == 0) {
-		json_str(&doc, json_get(&doc, 0, "TarballsVersion"), version, 32);
+		json_text(&doc, 0, "TarballsVersion", version, 32);
 		json_free(&doc);
 	}
 	if (!rc && !release_is_version(version))

@@ -144,10 +144,10 @@ int install_receipt(const struct install *in, const char *version, struct receip
 	int rc = !release_is_version(version) ? -1 : file_read(in->dir, name, &b, RECEIPT_MAX, &why);
 	if (!rc && (rc = json_parse(&doc, buf_cstr(&b), b.len, &why)) == 0) {
 		for (int i = 0; i < TEXTS; i++)
-			json_str(&doc, json_get(&doc, 0, texts[i].key), (char *)r + texts[i].at, texts[i].size);
+			json_text(&doc, 0, texts[i].key, (char *)r + texts[i].at, texts[i].size);
 		json_num(&doc, json_get(&doc, 0, "size"), &r->size);
 		json_num(&doc, json_get(&doc, 0, "built"), &r->built);
-		json_str(&doc, json_get(&doc, 0, "installed"), stamp, sizeof stamp);
+		json_text(&doc, 0, "installed", stamp, sizeof stamp);
 		clock_parse(stamp, &r->when);
 		json_free(&doc);
 	}

@@ -4,6 +4,7 @@
 #include "file.h"
 #include "http.h"
 #include "pasta.h"
+#include "spec.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -161,7 +162,7 @@ void isolate_setenv(const struct ws *ws)
 
 int isolate_inside(const struct ws_root *root, const struct ws *ws, struct netns *ns, struct why *why)
 {
-	if (!ws->spec.isolate && !*ws->spec.netns)
+	if (!spec_has_netns(&ws->spec))
 		return 1;
 	int rc = netns_of_pid(ws->run.daemon.pid, ns, why);
 	if (rc < 0 && why->reason == R_NETNS_DENIED && geteuid())

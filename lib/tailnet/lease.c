@@ -198,7 +198,7 @@ static int load_lease(struct lease *l, const struct json *j)
 	json_text(j, 0, "name", l->name, sizeof l->name);
 	json_text(j, 0, "workspace", l->workspace, sizeof l->workspace);
 	json_text(j, 0, "dnsName", l->dns_name, sizeof l->dns_name);
-	return json_str(j, json_get(j, 0, "id"), l->id, sizeof l->id) > 0;
+	return json_text(j, 0, "id", l->id, sizeof l->id) > 0;
 }
 
 int lease_each(const struct ws_root *root, int (*fn)(const struct lease *, void *), void *ctx, struct why *why)

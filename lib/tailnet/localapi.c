@@ -48,8 +48,8 @@ static void error_text(const struct buf *body, char *dst, size_t size)
 	struct why ignored;
 	*dst = 0;
 	if (body->len && *body->p == '{' && json_parse(&j, body->p, body->len, &ignored) == 0) {
-		if (json_str(&j, json_get(&j, 0, "error"), dst, size) < 0)
-			json_str(&j, json_get(&j, 0, "Error"), dst, size);
+		if (json_text(&j, 0, "error", dst, size) < 0)
+			json_text(&j, 0, "Error", dst, size);
 		json_free(&j);
 	}
 	if (!*dst)

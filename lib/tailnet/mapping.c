@@ -183,7 +183,7 @@ static int walk_root(const struct json *j, int root, int is_foreground, const st
 			rc = walk_web(j, root, &m, w);
 			continue;
 		}
-		json_str(j, json_get(j, i.value, "TerminateTLS"), m.host, sizeof m.host);
+		json_text(j, i.value, "TerminateTLS", m.host, sizeof m.host);
 		cut_text(j, json_get(j, i.value, "TCPForward"), "", m.target, sizeof m.target);
 		m.is_shadow = m.kind == MAP_TCP && str_eq(m.target, SHADOW);
 		for (struct json_iter f = json_each(j, w->funnel); json_next(&f); ) {

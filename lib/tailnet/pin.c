@@ -25,12 +25,12 @@ static int read_line(const char *line, size_t len, struct pin *p)
 	memset(p, 0, sizeof *p);
 	if (json_parse(&doc, line, len, &why) < 0)
 		return -1;
-	int rc = json_str(&doc, json_get(&doc, 0, "file"), p->file, sizeof p->file) <= 0 ||
-		json_str(&doc, json_get(&doc, 0, "sha256"), p->sha256, sizeof p->sha256) != 64 || sign_unhex(sum, 32, p->sha256, 64) < 0;
+	int rc = json_text(&doc, 0, "file", p->file, sizeof p->file) <= 0 ||
+		json_text(&doc, 0, "sha256", p->sha256, sizeof p->sha256) != 64 || sign_unhex(sum, 32, p->sha256, 64) < 0;
 	sign_hex(p->sha256, sum, 32);
-	json_str(&doc, json_get(&doc, 0, "version"), p->version, sizeof p->version);
-	json_str(&doc, json_get(&doc, 0, "arch"), p->arch, sizeof p->arch);
-	json_str(&doc, json_get(&doc, 0, "signer"), p->signer, sizeof p->signer);
+	json_text(&doc, 0, "version", p->version, sizeof p->version);
+	json_text(&doc, 0, "arch", p->arch, sizeof p->arch);
+	json_text(&doc, 0, "signer", p->signer, sizeof p->signer);
 	if (json_num(&doc, json_get(&doc, 0, "size"), &n) == 0)
 		p->size = n;
 	if (json_num(&doc, json_get(&doc, 0, "index-date"), &n) == 0)

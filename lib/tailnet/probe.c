@@ -526,10 +526,10 @@ static int site_of(const struct json *j, int region, struct relay_site *s)
 		long long port = 0, stun = 0;
 		*s = (struct relay_site){ .port = 443, .stun_port = 3478 };
 		if (json_bool(j, json_get(j, i.value, "STUNOnly")) == 1
-		    || json_str(j, json_get(j, i.value, "HostName"), s->host, sizeof s->host) <= 0
+		    || json_text(j, i.value, "HostName", s->host, sizeof s->host) <= 0
 		    || s->host[strspn(s->host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
 			continue;
-		json_str(j, json_get(j, i.value, "IPv4"), s->ip, sizeof s->ip);
+		json_text(j, i.value, "IPv4", s->ip, sizeof s->ip);
 		if (s->ip[strspn(s->ip, "0123456789.")])
 			*s->ip = 0;	/* "none", or nonsense */
 		if (!json_num(j, json_get(j, i.value, "DERPPort"), &port) && port > 0 && port < 65536)

@@ -42,7 +42,7 @@ int reach_ping(const struct localapi *api, const char *ip, long long deadline, s
 	if (rc < 0 && res.fault == HTTP_TIMEOUT)
 		rc = 0;		/* a ping that nobody answers is never answered */
 	else if (!rc && res.status == 200 && json_parse(&j, buf_cstr(&res.body), res.body.len, why) == 0) {
-		rc = json_str(&j, json_get(&j, 0, "Err"), text, sizeof text) <= 0;
+		rc = json_text(&j, 0, "Err", text, sizeof text) <= 0;
 		json_free(&j);
 	} else if (!rc)
 		rc = why_set(why, R_API_ERROR, "ping: tailscaled answers %d", res.status);

@@ -33,8 +33,8 @@ static int has_record(const struct json *j, const char *name, char ip[static 48]
 	*ip = 0;
 	for (struct json_iter r = json_each(j, json_get(j, 0, "ExtraRecords")); json_next(&r); ) {
 		char of[256], value[48], addr[16];
-		if (json_str(j, json_get(j, r.value, "Name"), of, sizeof of) <= 0
-			|| json_str(j, json_get(j, r.value, "Value"), value, sizeof value) <= 0)
+		if (json_text(j, r.value, "Name", of, sizeof of) <= 0
+			|| json_text(j, r.value, "Value", value, sizeof value) <= 0)
 			continue;
 		no_dot(of);
 		int is4 = inet_pton(AF_INET, value, addr) == 1, is6 = !is4 && inet_pton(AF_INET6, value, addr) == 1;

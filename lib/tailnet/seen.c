@@ -18,8 +18,8 @@ static int read_line(const char *text, size_t len, struct line *l)
 	struct why why;
 	if (json_parse(&doc, text, len, &why) < 0)
 		return -1;
-	int rc = json_str(&doc, json_get(&doc, 0, "url"), l->url, sizeof l->url) < 0 ||
-		json_str(&doc, json_get(&doc, 0, "suite"), l->suite, sizeof l->suite) < 0 || json_num(&doc, json_get(&doc, 0, "date"), &l->date) < 0;
+	int rc = json_text(&doc, 0, "url", l->url, sizeof l->url) < 0 ||
+		json_text(&doc, 0, "suite", l->suite, sizeof l->suite) < 0 || json_num(&doc, json_get(&doc, 0, "date"), &l->date) < 0;
 	json_free(&doc);
 	return rc ? -1 : 0;
 }

@@ -197,8 +197,8 @@ static int ask(struct http_req *req, const char *who, const char *member, struct
 	} else if (res.status / 100 != 2) {
 		struct why ignored;
 		if (res.body.len && json_parse(&j, res.body.p, res.body.len, &ignored) == 0) {
-			if (json_str(&j, json_get(&j, 0, "message"), text, sizeof text) < 0)
-				json_str(&j, json_get(&j, 0, "error"), text, sizeof text);
+			if (json_text(&j, 0, "message", text, sizeof text) < 0)
+				json_text(&j, 0, "error", text, sizeof text);
 			json_free(&j);
 		}
 		why_set(why, R_NO_IDENTITY, "%s gives no identity token: it answers %d%s%s", who, res.status, *text ? ": " : "",
