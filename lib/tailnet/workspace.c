@@ -316,7 +316,7 @@ static int load(struct ws *ws, const char *name, void (*use)(struct ws *, const 
 	static struct buf b;	/* kept from one record to the next: ws-ls reads thousands */
 	struct json j;
 	struct why parse = {0};
-	b.len = 0;
+	buf_clear(&b);
 	int rc = file_read(ws->dir, name, &b, RECORD_MAX, why), none = rc < 0 ? errno == ENOENT : !b.len && use == use_run;
 	if (!rc && !none) {
 		rc = json_parse(&j, buf_cstr(&b), b.len, &parse);
