@@ -179,6 +179,20 @@ int file_is_other(const char *path)
 	return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
+int file_in_path(const char *name, const char *more, char *path, size_t size)
+{
+	const char *dirs = getenv("PATH");
+	char *list = xfmt("%s:%s", dirs ? dirs : "", more), *save = NULL;
+	int found = 0;
+	for (char *d = strtok_r(list, ":", &save); d && !found; d = strtok_r(NULL, ":", &save)) {
+		struct stat st;
+		found = *d == '/' && str_fmt(path, size, "%s/%s", d, name) > 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode)
+			&& access(path, X_OK) == 0;
+	}
+	free(list);
+	return found ? 0 : -1;
+}
+
 int file_write_path(const char *path, const void *p, size_t n, int mode, struct why *why)
 {
 	int is_out = str_eq(path, "-");

@@ -1,6 +1,7 @@
 /* pasta - a way out for a network namespace of our own */
 #include "pasta.h"
 #include "clock.h"
+#include "file.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,25 +10,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NOBODY = 65534, READY_MS = 5000, STEP_USER = 0x30 << 16, STEP_TUN = 0x31 << 16, STEP_MASK = ~0xffff };
 
 int pasta_find(char *path, int size, struct why *why)
 {
-	const char *dirs = getenv("PATH");
-	char *list = xfmt("%s:/usr/local/bin:/usr/bin", dirs ? dirs : ""), *save = NULL;
-	int found = 0;
-	for (char *d = strtok_r(list, ":", &save); d && !found; d = strtok_r(NULL, ":", &save)) {
-		struct stat st;
-		found = *d == '/' && str_fmt(path, size, "%s/pasta", d) > 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode)
-			&& access(path, X_OK) == 0;
-	}
-	free(list);
-	if (found)
+	if (file_in_path("pasta", "/usr/local/bin:/usr/bin", path, size) == 0)
 		return 0;
 	why_set(why, R_NO_PASTA, "a network namespace of one's own takes pasta, which is not in PATH");
 	return why_hint(why, "apt-get install passt");

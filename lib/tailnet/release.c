@@ -1,5 +1,6 @@
 /* release - the Tailscale programs on this machine */
 #include "release.h"
+#include "file.h"
 #include "str.h"
 #include <elf.h>
 #include <errno.h>
@@ -62,16 +63,9 @@ static int check_program(const char *path, struct why *why)
 
 static int in_path(char *real, int size)
 {
-	const char *dirs = getenv("PATH");
-	char *list = xfmt("%s:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin", dirs ? dirs : ""), *save = NULL;
-	int rc = -1;
-	for (char *d = strtok_r(list, ":", &save); d && rc < 0; d = strtok_r(NULL, ":", &save)) {
-		char path[PATH_MAX];
-		if (*d == '/' && str_fmt(path, sizeof path, "%s/tailscaled", d) > 0)
-			rc = usable(path, real, size);
-	}
-	free(list);
-	return rc;
+	char path[PATH_MAX];
+	return file_in_path("tailscaled", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin", path, sizeof path) < 0 ? -1
+		: usable(path, real, size);
 }
 
 static int installed(char *real, int size)
