@@ -107,7 +107,6 @@ static struct trust_how how;
 static struct fetch net;
 static struct adopt job = {.in = &in, .how = &how};
 static const char *prefix, *write_lock;
-static int dry_run, force, allow_downgrade;
 
 static const char *or_null(const char *s)
 {
@@ -153,7 +152,7 @@ static void finish(void)
 	struct pins made = {&job.pin, 1};
 	struct why why;
 	progress_end();
-	if (dry_run) {
+	if (job.dry_run) {
 		print(job.done == ADOPT_ALREADY ? "already" : job.done == ADOPT_SWITCHED ? "would-switch" : "would-install", &job.r, job.before);
 		return;
 	}
@@ -221,7 +220,7 @@ static void from_net(const char *version)
 	}
 	if (is_current(version))
 		return;
-	if (!allow_downgrade && release_check_downgrade(version, in.current, "which is installed", &why) < 0)
+	if (!job.allow_downgrade && release_check_downgrade(version, in.current, "which is installed", &why) < 0)
 		fail(&why);
 	if (fetch_release(&net, version, how.arch, path, sizeof path, from, NULL, &why) < 0)
 		fail(&why);
@@ -299,9 +298,9 @@ static void rollback(void)
 	if (!install_intact(&in, &r))
 		die(R_NO_PREVIOUS, "%s/%s is not what it was when it was installed", in.path, r.version);
 	str_copy(before, sizeof before, in.current);
-	if (!dry_run && install_switch(&in, &r, &why) < 0)
+	if (!job.dry_run && install_switch(&in, &r, &why) < 0)
 		die_why(&why);
-	print(dry_run ? "would-switch" : "switched", &r, before);
+	print(job.dry_run ? "would-switch" : "switched", &r, before);
 	char users[300];
 	if (install_users(&in, before, users, sizeof users) > 0)
 		said_kept(before, users);
@@ -313,7 +312,7 @@ static void may_go(const struct receipt *r, void *ctx)
 {
 	struct all *all = ctx;
 	char users[300];
-	if (!force && install_users(&in, r->version, users, sizeof users) > 0) {
+	if (!job.force && install_users(&in, r->version, users, sizeof users) > 0) {
 		hint("first: ws-down %s", users);
 		die(R_IN_USE, "%s is run by %s", r->version, users);
 	}
@@ -348,13 +347,13 @@ static void uninstall(void)
 		say("nothing is installed in %s", in.path);
 		return;
 	}
-	open_it(!dry_run);
+	open_it(!job.dry_run);
 	struct all *all = xalloc(sizeof *all);
 	install_each(&in, may_go, all);
-	if (!dry_run && install_remove_all(&in, &why) < 0)
+	if (!job.dry_run && install_remove_all(&in, &why) < 0)
 		die_why(&why);
 	for (int i = 0; i < all->count; i++)
-		print(dry_run ? "would-remove" : "removed", &all->r[i], NULL);
+		print(job.dry_run ? "would-remove" : "removed", &all->r[i], NULL);
 }
 
 int ts_install_main(char **argv)
@@ -370,14 +369,14 @@ int ts_install_main(char **argv)
 		case '0': out.mode = REC_NUL; break;
 		case 'j': out.mode = REC_JSON; break;
 		case 'q': out.mode = REC_NONE; break;
-		case 'n': dry_run = 1; break;
-		case 'f': force = 1; break;
+		case 'n': job.dry_run = 1; break;
+		case 'f': job.force = 1; break;
 		case 'V': version = o.val; break;
 		case 't': net.net.deadline = clock_ms() + opt_dur(&o); break;
 		case OPT_ARCH: how.arch = o.val; break;
 		case OPT_PREFIX: prefix = o.val; break;
 		case OPT_DAEMON_ONLY: job.daemon_only = 1; break;
-		case OPT_ALLOW_DOWNGRADE: allow_downgrade = 1; break;
+		case OPT_ALLOW_DOWNGRADE: job.allow_downgrade = 1; break;
 		case OPT_SHA256: how.sha256 = o.val; break;
 		case OPT_LOCK:
 			if (pin_load(&lock, o.val, &why) < 0)
@@ -406,7 +405,7 @@ int ts_install_main(char **argv)
 	int is_track = version && (str_eq(version, "stable") || str_eq(version, "unstable") || str_eq(version, "latest"));
 	if (version && !is_track && !release_is_version(version))
 		opt_usage("-V: a version looks like 1.102.5, not %s", version);
-	if (by_go && (apt || dry_run || write_lock || how.lock || how.sha256 || (how.arch && !str_eq(how.arch, contents_own_arch()))))
+	if (by_go && (apt || job.dry_run || write_lock || how.lock || how.sha256 || (how.arch && !str_eq(how.arch, contents_own_arch()))))
 		opt_usage("--from-go builds for this machine, and knows no signatures and pins");
 	if (is_track && (apt || by_go || o.count))
 		opt_usage("-V %s is for what is fetched", version);
@@ -427,20 +426,17 @@ int ts_install_main(char **argv)
 		if (in.dir >= 0)
 			install_each(&in, list_one, NULL);
 		break;
-	case OPT_ROLLBACK: open_it(!dry_run); rollback(); break;
+	case OPT_ROLLBACK: open_it(!job.dry_run); rollback(); break;
 	case OPT_UNINSTALL: uninstall(); break;
 	default:
 		job.source = *o.operands;
-		job.dry_run = dry_run;
-		job.force = force;
-		job.allow_downgrade = allow_downgrade;
 		net.how = &how;
 		net.net.progress = progress_show;
 		net.told = told;
-		open_it(!dry_run);
+		open_it(!job.dry_run);
 		net.seen = in.dir;
-		net.may_note = !dry_run;
-		net.may_go_back = allow_downgrade;
+		net.may_note = !job.dry_run;
+		net.may_go_back = job.allow_downgrade;
 		if (!by_go && (apt || !job.source || strstr(job.source, "://")) && fetch_open(&net, &why) < 0)
 			die_why(&why);
 		if (by_go)
