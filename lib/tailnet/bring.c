@@ -478,6 +478,15 @@ static int prepare_target(struct bring *b, const char *name, struct why *why)
 	return target_check_reach(&b->target, b->spec.control, probe_proxy(b->spec.control), why);
 }
 
+/* A directory that was made for this call alone goes with it. Returns -1. */
+static int give_up(struct bring *b, int alive)
+{
+	struct why ignored;
+	if (!alive && !b->ws.has_spec)
+		ws_forget(&b->root, &b->ws, &ignored);
+	return -1;
+}
+
 int bring_up(struct bring *b, const char *name, struct why *why)
 {
 	if (*b->spec.netns && find_target(b, name, why) < 0)
@@ -488,30 +497,18 @@ int bring_up(struct bring *b, const char *name, struct why *why)
 		return -1;
 	if (ws_open(&b->root, name, WS_CREATE | WS_LOCK, b->deadline, &b->ws, why) < 0)
 		return -1;
-	struct why ignored;
 	int alive = ws_alive(&b->ws);
 	if (alive < 0)
 		return why_set(why, R_ELSEWHERE, "belongs to another machine (%s) that shares this directory", b->ws.run.machine);
 	if (b->ws.has_spec && (alive || b->ws.spec.keep))
 		spec_inherit(&b->spec, &b->ws.spec, b->told);
-	if (spec_check(&b->spec, why) < 0) {
-		if (!b->ws.has_spec)
-			ws_forget(&b->root, &b->ws, &ignored);
-		return -1;
-	}
-	if (get_src(b, why) < 0) {
-		if (!alive && !b->ws.has_spec)
-			ws_forget(&b->root, &b->ws, &ignored);
-		return -1;
-	}
+	if (spec_check(&b->spec, why) < 0 || get_src(b, why) < 0)
+		return give_up(b, alive);
 	int rc = alive ? resume(b, why) : 1;
 	if (rc == 1) {
 		b->found_up = 0;
-		if (prepare_target(b, name, why) < 0) {
-			if (!alive && !b->ws.has_spec)
-				ws_forget(&b->root, &b->ws, &ignored);
-			return -1;
-		}
+		if (prepare_target(b, name, why) < 0)
+			return give_up(b, alive);
 		/* a node left behind there shows as [name-held], if it does */
 		if (alive && tidy(b, !b->ws.spec.keep || !b->spec.keep, why) < 0 && why->reason != R_LEFT_BEHIND)
 			return -1;
