@@ -116,7 +116,7 @@ static void check_assign(const struct policy *p, const struct policy_wish *w, co
 {
 	struct why why = {0};
 	struct api_owner o;
-	char found[400] = "";
+	char found[400];
 	for (int i = 0; w->owners[i]; i++) {
 		int is_owner = policy_is_owner(p, w->tag, w->owners[i]);
 		answer("assign", is_owner, w->owners[i], NULL, is_owner < 0 ? R_CANNOT_TELL : R_TAG_REFUSED);
@@ -134,8 +134,7 @@ static void check_assign(const struct policy *p, const struct policy_wish *w, co
 		return;
 	}
 	int yes = api_may_give(api, p, w->tag, &o, deadline, &why);
-	for (int i = 0; i < api->ntags; i++)
-		str_fmt(found + strlen(found), sizeof found - strlen(found), "%s%s", i ? "," : "", api->tags[i]);
+	str_join(found, sizeof found, api->tags, api->ntags, ",");
 	answer("assign", yes, *o.name ? o.name : NULL, api->ntags ? found : o.role, why.reason);
 	if (yes <= 0)
 		explain(yes, &why);

@@ -101,9 +101,7 @@ static void save(void)
 
 static const char *value_of(const char *key, char *dst, size_t size)
 {
-	*dst = 0;
-	for (int i = 0; str_eq(key, "tags") && i < set.ntags; i++)
-		str_fmt(dst + strlen(dst), size - strlen(dst), "%s%s", i ? "," : "", set.tags[i]);
+	str_join(dst, size, set.tags, str_eq(key, "tags") ? set.ntags : 0, ",");
 	return str_eq(key, "authKey") ? (str_eq(set.key_src, "config") ? "set" : set.key_src)
 		: str_eq(key, "loginServer") ? set.login_server
 		: str_eq(key, "hostnamePrefix") ? set.prefix

@@ -172,6 +172,25 @@ char *str_escape(char *dst, size_t size, const char *src, size_t len)
 	return dst;
 }
 
+int str_among(const char *word, const char (*words)[64], int n)
+{
+	for (int i = 0; i < n; i++)
+		if (str_eq(words[i], word))
+			return 1;
+	return 0;
+}
+
+char *str_join(char *dst, size_t size, const char (*words)[64], int n, const char *between)
+{
+	size_t at = 0;
+	*dst = 0;
+	for (int i = 0; i < n; i++) {
+		str_fmt(dst + at, size - at, "%s%s", i ? between : "", words[i]);
+		at += strlen(dst + at);
+	}
+	return dst;
+}
+
 int str_num(const char *s, long long lo, long long hi, long long *out)
 {
 	int minus = *s == '-';

@@ -18,6 +18,11 @@ int str_fmt(char *dst, size_t size, const char *fmt, ...) PRINTF(3, 4);
 int str_copy(char *dst, size_t size, const char *src);
 int str_copy_slice(char *dst, size_t size, struct slice);
 
+/* Lists of short words, as tags and scopes are kept. Is it among the n of them? And all of them in one text, which is cut where
+ * dst ends; returns dst. */
+int   str_among(const char *word, const char (*words)[64], int n);
+char *str_join(char *dst, size_t size, const char (*words)[64], int n, const char *between);
+
 /* Memory that cannot be had ends the program; the caller frees. */
 void *xalloc(size_t n);			/* zeroed */
 void *xrealloc(void *, size_t n);

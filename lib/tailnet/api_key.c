@@ -8,15 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-static void join_tags(char *dst, size_t size, const char (*tags)[64], int n)
-{
-	*dst = 0;
-	for (int i = 0; i < n; i++) {
-		size_t at = strlen(dst);
-		str_fmt(dst + at, size - at, "%s%s", i ? " " : "", tags[i]);
-	}
-}
-
 /* ---- keys ---- */
 
 static void key_of(const struct json *j, struct api_key *k)
@@ -41,7 +32,7 @@ static void key_of(const struct json *j, struct api_key *k)
 	if (!k->ntags)
 		api_list_of(j, json_get(j, 0, "tags"), k->tags, &k->ntags);
 	api_list_of(j, json_get(j, 0, "scopes"), words, &n);
-	join_tags(k->scopes, sizeof k->scopes, words, n);
+	str_join(k->scopes, sizeof k->scopes, words, n, " ");
 }
 
 /* What the API says of it, when it says that it is none to use. */
@@ -177,25 +168,17 @@ int api_key_by_prefix(const struct api *a, const char *prefix, struct api_key *k
 
 /* ---- minting ---- */
 
-static int has_tag(const char (*tags)[64], int n, const char *tag)
-{
-	for (int i = 0; i < n; i++)
-		if (str_eq(tags[i], tag))
-			return 1;
-	return 0;
-}
-
 /* One refusal has three causes, and the server does not say which. The text names what can be known. */
 static int explain_tags(const struct api *a, const char *const *tags, long long deadline, struct why *why)
 {
 	char own[400], asked[400] = "";
 	const char *stranger = NULL, *undefined = NULL;
 	int unsure = 0;
-	join_tags(own, sizeof own, a->tags, a->ntags);
+	str_join(own, sizeof own, a->tags, a->ntags, " ");
 	for (int i = 0; tags && tags[i]; i++) {
 		size_t at = strlen(asked);
 		str_fmt(asked + at, sizeof asked - at, "%s%s", i ? " " : "", tags[i]);
-		if (has_tag(a->tags, a->ntags, tags[i]))
+		if (str_among(tags[i], a->tags, a->ntags))
 			continue;
 		stranger = tags[i];
 		int defined = api_tag(a, tags[i], deadline);

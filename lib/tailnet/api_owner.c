@@ -24,9 +24,8 @@ static int find_user(const struct api *a, struct api_owner *o, long long deadlin
 
 static int refused(const struct api *a, const char *tag, const struct api_owner *o, int rc, struct why *why)
 {
-	char tags[400] = "";
-	for (int i = 0; i < a->ntags; i++)
-		str_fmt(tags + strlen(tags), sizeof tags - strlen(tags), "%s%s", i ? " " : "", a->tags[i]);
+	char tags[400];
+	str_join(tags, sizeof tags, a->tags, a->ntags, " ");
 	if (rc == POLICY_ALL_ONLY)
 		why_set(why, R_TAG_REFUSED, "the client may give %s with all of its tags only: %s", tag, tags);
 	else if (a->cred == API_TOKEN)

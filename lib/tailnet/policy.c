@@ -189,9 +189,8 @@ static int is_admin(const char *role)
 /* Does this owner of a tag stand for them? */
 static int is_giver(const struct policy *p, const char *owner, const struct policy_giver *g)
 {
-	for (int i = 0; i < g->ntags; i++)
-		if (str_eq(owner, g->tags[i]))
-			return 1;
+	if (str_among(owner, g->tags, g->ntags))
+		return 1;
 	if (!*g->login)
 		return 0;
 	if (str_starts(owner, "autogroup:"))
@@ -210,9 +209,8 @@ int policy_may_give(const struct policy *p, const char *tag, const struct policy
 		if (json_str(&p->j, i.value, owner, sizeof owner) > 0 && is_giver(p, owner, g))
 			return 1;
 	}
-	for (int i = 0; i < g->ntags; i++)
-		if (str_eq(g->tags[i], tag))
-			return g->ntags == 1 || g->headscale ? 1 : POLICY_ALL_ONLY;
+	if (str_among(tag, g->tags, g->ntags))
+		return g->ntags == 1 || g->headscale ? 1 : POLICY_ALL_ONLY;
 	if (*g->login && is_admin(g->role))
 		return n ? -1 : 1;		/* an empty list: administrators only */
 	return 0;

@@ -27,9 +27,8 @@ int settings_tag(struct settings *s, const char *tag, struct why *why)
 		return why_set(why, R_USAGE, "%s: not a tag: tag:NAME, letters, digits and hyphens, a letter first", tag);
 	char whole[64];
 	str_fmt(whole, sizeof whole, "tag:%s", bare);
-	for (int i = 0; i < s->ntags; i++)
-		if (str_eq(s->tags[i], whole))
-			return 0;
+	if (str_among(whole, s->tags, s->ntags))
+		return 0;
 	if (s->ntags == SETTINGS_TAGS)
 		return why_set(why, R_USAGE, "more than %d tags", SETTINGS_TAGS);
 	str_copy(s->tags[s->ntags++], sizeof s->tags[0], whole);

@@ -110,10 +110,7 @@ struct asking { struct stale_list *l; const char *control; const struct stale_ta
 
 static int has_tag(const struct api_device *d, const struct stale_tag *t)
 {
-	for (int i = 0; t->tag && i < d->ntags; i++)
-		if (str_eq(d->tags[i], t->tag))
-			return 1;
-	return 0;
+	return t->tag && str_among(t->tag, d->tags, d->ntags);
 }
 
 static void note(struct stale *s, const struct api_device *d)

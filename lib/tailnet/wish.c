@@ -36,23 +36,9 @@ static struct why *open_one(struct wishes *w, const char *text)
 	return &w->p[w->n++].why;
 }
 
-static int has_tag(const char (*tags)[64], int n, const char *tag)
+static const char *list(char *dst, size_t size, const char (*tags)[64], int n)
 {
-	for (int i = 0; i < n; i++)
-		if (str_eq(tags[i], tag))
-			return 1;
-	return 0;
-}
-
-static void list_tags(const char (*tags)[64], int n, char *dst, size_t size)
-{
-	*dst = 0;
-	for (int i = 0; i < n; i++) {
-		size_t at = strlen(dst);
-		str_fmt(dst + at, size - at, "%s%s", i ? " " : "", tags[i]);
-	}
-	if (!*dst)
-		str_copy(dst, size, "none");
+	return n ? str_join(dst, size, tags, n, " ") : "none";
 }
 
 static void judge_flag(struct wishes *w, const char *text, const struct api_key *k)
@@ -78,14 +64,14 @@ static void judge_flag(struct wishes *w, const char *text, const struct api_key 
 void wish_of_key(struct wishes *w, const struct api_key *k)
 {
 	const struct wishes asked = *w;
-	char tags[400], date[48];
+	char all[400], date[48];
+	const char *tags = list(all, sizeof all, k->tags, k->ntags);
 	w->n = 0;
-	list_tags(k->tags, k->ntags, tags, sizeof tags);
 	for (int i = 0; i < asked.n; i++) {
 		const char *text = asked.p[i].text;
 		if (!str_starts(text, "tag:"))
 			judge_flag(w, text, k);
-		else if (!has_tag(k->tags, k->ntags, text))
+		else if (!str_among(text, k->tags, k->ntags))
 			why_set(open_one(w, text), R_WISH_UNMET, "it does not have %.64s; its tags: %s", text, tags);
 	}
 	if (w->warn_days >= 0 && k->expires && k->expires < time(NULL) + w->warn_days * DAY_S)
@@ -108,15 +94,15 @@ static int wants_all(const struct wishes *w, const struct api *a)
 void wish_of_client(struct wishes *w, const struct api *a, long long deadline)
 {
 	const struct wishes asked = *w;
-	char tags[400];
+	char text[400];
+	const char *tags = list(text, sizeof text, a->tags, a->ntags);
 	int all = wants_all(w, a);
 	w->n = 0;		/* what else is wished can be minted */
-	list_tags(a->tags, a->ntags, tags, sizeof tags);
 	for (int i = 0; i < asked.n; i++) {
 		const char *tag = asked.p[i].text;
 		if (!str_starts(tag, "tag:"))
 			continue;
-		int own = has_tag(a->tags, a->ntags, tag);
+		int own = str_among(tag, a->tags, a->ntags);
 		if (own && (all || a->headscale))
 			continue;
 		int owned = api_tag(a, tag, deadline);
