@@ -26,6 +26,13 @@ int slice_eq(struct slice s, const char *text)
 	return strlen(text) == s.len && !memcmp(s.p, text, s.len);
 }
 
+void str_undot(char *name)
+{
+	size_t n = strlen(name);
+	if (n && name[n - 1] == '.')
+		name[n - 1] = 0;
+}
+
 struct slice slice_trim(struct slice s)
 {
 	while (s.len && (*s.p == ' ' || *s.p == '\t'))

@@ -11,6 +11,7 @@ int str_eq(const char *, const char *);			/* same text; NULL equals only NULL */
 int str_starts(const char *s, const char *prefix);
 int str_ends(const char *s, const char *suffix);
 int slice_eq(struct slice, const char *);
+void str_undot(char *name);				/* a DNS name: without the dot at its end */
 struct slice slice_trim(struct slice);			/* without blanks and tabs at either end */
 
 /* Formats into dst; the length, or -1 when it does not fit (dst is then the cut text, NUL-ended). */

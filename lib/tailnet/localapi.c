@@ -305,14 +305,6 @@ int localapi_derp_ports(const struct localapi *api, int *ports, int max, long lo
 #define LOCKED_OUT "this node is locked out"	/* health/healthmsg */
 #define SIGN "tailscale lock sign "
 
-static int undot(char *name)
-{
-	size_t n = strlen(name);
-	if (n && name[n - 1] == '.')
-		name[n - 1] = 0;
-	return 0;
-}
-
 static void addresses(const struct json *j, int list, char ip4[static 48], char ip6[static 48])
 {
 	*ip4 = *ip6 = 0;
@@ -372,7 +364,7 @@ static void fill_status(const struct json *j, struct node_status *s)
 	json_text(j, self, "ID", s->id, sizeof s->id);
 	json_text(j, self, "HostName", s->hostname, sizeof s->hostname);
 	json_text(j, self, "DNSName", s->dns_name, sizeof s->dns_name);
-	undot(s->dns_name);
+	str_undot(s->dns_name);
 	s->has_netmap = net >= 0;
 	json_text(j, net, "Name", s->tailnet, sizeof s->tailnet);
 	json_text(j, net, "MagicDNSSuffix", s->suffix, sizeof s->suffix);
@@ -467,7 +459,7 @@ void localapi_status_many(const struct localapi *const *api, struct node_status 
 
 static void set_name(struct peer *peer, const char *suffix)
 {
-	undot(peer->dns_name);
+	str_undot(peer->dns_name);
 	str_copy(peer->name, sizeof peer->name, peer->dns_name);
 	size_t n = strlen(peer->dns_name), m = strlen(suffix);
 	if (m && n > m + 1 && str_ends(peer->dns_name, suffix) && peer->dns_name[n - m - 1] == '.')

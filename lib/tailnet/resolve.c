@@ -13,13 +13,6 @@ enum { RCODE_MASK = 15, NXDOMAIN = 3, TYPE_A = 1, TYPE_AAAA = 28, HEADER = 12, M
 
 /* ---- the settings ---- */
 
-static void no_dot(char *name)
-{
-	size_t n = strlen(name);
-	if (n && name[n - 1] == '.')
-		name[n - 1] = 0;
-}
-
 /* Is name the suffix, or below it? Both without a dot at the end. The root is nobody's. */
 static int is_below(const char *name, const char *suffix)
 {
@@ -36,7 +29,7 @@ static int has_record(const struct json *j, const char *name, char ip[static 48]
 		if (json_text(j, r.value, "Name", of, sizeof of) <= 0
 			|| json_text(j, r.value, "Value", value, sizeof value) <= 0)
 			continue;
-		no_dot(of);
+		str_undot(of);
 		int is4 = inet_pton(AF_INET, value, addr) == 1, is6 = !is4 && inet_pton(AF_INET6, value, addr) == 1;
 		if (!strcasecmp(of, name) && (is4 || (is6 && !*ip)))
 			str_copy(ip, 48, value);
@@ -53,7 +46,7 @@ static int has_route(const struct json *j, const char *name)
 		char suffix[256];
 		if (json_str(j, r.key, suffix, sizeof suffix) <= 0)
 			continue;
-		no_dot(suffix);
+		str_undot(suffix);
 		if (!is_below(name, suffix) || strlen(suffix) <= best)
 			continue;
 		best = strlen(suffix);
@@ -83,13 +76,13 @@ int resolve_plan(const char *config, size_t len, const char *name, struct resolv
 		return 0;
 	char whole[256], typed[256];
 	str_copy(typed, sizeof typed, name);
-	no_dot(typed);
+	str_undot(typed);
 	r->is_theirs = consider(&j, typed, r);
 	for (struct json_iter d = json_each(&j, json_get(&j, 0, "Domains")); !*r->ip && json_next(&d); ) {
 		char domain[256];
 		if (json_str(&j, d.value, domain, sizeof domain) <= 0)
 			continue;
-		no_dot(domain);
+		str_undot(domain);
 		if (str_fmt(whole, sizeof whole, "%s.%s", typed, domain) > 0)
 			consider(&j, whole, r);
 	}
