@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* What a directory must be before anything is trusted to it. */
@@ -135,7 +136,23 @@ int file_full_write(int fd, const void *p, size_t n)
 	return 0;
 }
 
+int file_swap(int dir, const char *a, const char *b)
+{
+	enum { EXCHANGE = 2 };		/* RENAME_EXCHANGE, which older musl has no name for */
+	return (int)syscall(SYS_renameat2, dir, a, dir, b, EXCHANGE);
+}
+
 enum sync { NEVER, SOON, NOW };
+
+/* A file that a rename replaces is sent to the disk by ext4 before the call returns, one that changes places is not: that
+ * is most of what a small record costs. Nobody is to see it in between, so the old one goes under the other name. */
+static int replace(int dir, const char *tmp, const char *name, enum sync sync)
+{
+	if (sync != NEVER || file_swap(dir, tmp, name) < 0)
+		return renameat(dir, tmp, dir, name);
+	unlinkat(dir, tmp, 0);
+	return 0;
+}
 
 static int write_beside(int dir, const char *name, const void *p, size_t n, int mode, enum sync sync, struct why *why)
 {
@@ -154,7 +171,7 @@ static int write_beside(int dir, const char *name, const void *p, size_t n, int 
 		bad = 1;
 		err = errno;
 	}
-	if (!bad && renameat(dir, tmp, dir, name) < 0) {
+	if (!bad && replace(dir, tmp, name, sync) < 0) {
 		bad = 1;
 		err = errno;
 	}

@@ -25,7 +25,9 @@ int file_is_other(const char *path);		/* there is something, and it is no plain 
 /* The first plain file of that name that we may execute, in the absolute directories of $PATH, then in those of more ("/a:/b").
  * 0; -1 with path undefined when there is none. */
 int file_in_path(const char *name, const char *more, char *path, size_t size);
-/* The same without fsync: for what a reboot makes worthless. */
+/* Two names of one directory change places, at once. 0, or -1 with errno: EINVAL or ENOSYS where that cannot be had. */
+int file_swap(int dir, const char *a, const char *b);
+/* file_write without fsync: for what a reboot makes worthless. */
 int file_write_fast(int dir, const char *name, const void *, size_t, int mode, struct why *);
 /* The same, sent on its way to the disk without waiting: after a power cut it may be there or not, or be empty. */
 int file_write_soon(int dir, const char *name, const void *, size_t, int mode, struct why *);

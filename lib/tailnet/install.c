@@ -14,11 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EXCHANGE = 2 };		/* RENAME_EXCHANGE, which older musl has no name for */
 enum { RECEIPT_MAX = 1 << 16, VERSIONS = 64 };
 #define STAGE ".stage."
 
@@ -253,7 +251,7 @@ int install_commit(struct install *in, const char *stage, struct receipt *r, str
 	if (renameat(in->dir, stage, in->dir, r->version) < 0) {
 		if (errno != EEXIST && errno != ENOTEMPTY)
 			return why_errno(why, "write %s/%s:", in->path, r->version);
-		if (syscall(SYS_renameat2, in->dir, stage, in->dir, r->version, EXCHANGE) < 0) {
+		if (file_swap(in->dir, stage, r->version) < 0) {
 			str_fmt(old, sizeof old, STAGE "old.%d", (int)getpid());
 			if (str_eq(r->version, in->current) || renameat(in->dir, r->version, in->dir, old) < 0 ||
 				renameat(in->dir, stage, in->dir, r->version) < 0)
