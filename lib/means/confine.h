@@ -37,13 +37,14 @@ struct confine_spec {
 	int udp_ports[CONFINE_PORTS], udp_port_count;
 
 	int scoped;			/* no signals to, no abstract sockets of, processes outside */
+	int no_sync;	/* fsync and fdatasync say "done" at once, where seccomp can be had: for what a reboot makes worthless anyway */
 	int bind_v4_notify;		/* bind() of IPv4 sockets only while somebody answers; [cannot-narrow] where refused */
 };
 
 struct confined {
 	int files, tcp, udp_send, scoped, bind_v4;	/* what it ended up with */
 	/* private */
-	int ruleset, ours, theirs;
+	int no_sync, ruleset, ours, theirs;
 };
 
 int confine_abi(void);		/* Landlock's ABI; 0: none, or switched off; -1: forbidden here (errno) */

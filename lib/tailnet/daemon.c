@@ -207,6 +207,7 @@ static int prepare_limits(struct limits *l, const struct ws *ws, const char *tai
 	/* Tailscale SSH's sessions are children of tailscaled and would inherit all this; a TUN needs too much of /etc */
 	l->spec.limit_files = !s->ssh && !s->tun;
 	l->spec.scoped = !s->ssh;
+	l->spec.no_sync = !s->ssh && !s->keep;	/* an ephemeral node's state is in memory */
 	l->write[0] = node;
 	l->write[1] = sock_dir;
 	for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)

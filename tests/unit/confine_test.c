@@ -103,6 +103,8 @@ static int probe(const char *verb, const char *arg)
 		return answer(kill(atoi(arg), 0));
 	if (str_eq(verb, "nnp"))
 		return prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 1 ? 0 : 99;
+	if (str_eq(verb, "sync"))		/* no file of that number: only who does not look says that it is done */
+		return answer(fsync(-1)) ? errno : answer(fdatasync(-1));
 	if (str_eq(verb, "bind6")) {
 		struct sockaddr_in6 a = { .sin6_family = AF_INET6 };
 		return answer(bind(socket(AF_INET6, SOCK_DGRAM, 0), (struct sockaddr *)&a, sizeof a));
@@ -294,6 +296,22 @@ static void scoped(void)
 	close(fd);
 }
 
+static void syncs(void)
+{
+	struct confine_spec none = {0}, s = { .no_sync = 1 }, both = { .no_sync = 1, .bind_v4_notify = 1 };
+	ok(does(&none, "sync", "") == EBADF, "without: fsync looks at its file");
+	if (does(&s, "sync", "")) {
+		skip("no_sync", "no seccomp");
+		return;
+	}
+	ok(does(&s, "sync", "") == 0, "no_sync: fsync and fdatasync are done at once");
+	ok(does(&s, "bind", "") == 0 && does(&s, "write", in_dir("synced")) == 0, "every other call is as before");
+	struct why why = {0};
+	struct run r;
+	if (start(&r, &both, "sync", "", -1, -1, &why) == 0)
+		ok(finish(&r) == 0, "beside the rule for bind");
+}
+
 static void binds(void)
 {
 	struct why why = {0};
@@ -401,6 +419,7 @@ int main(int argc, char **argv)
 	files();
 	ports();
 	scoped();
+	syncs();
 	binds();
 	whole();
 	struct why why = {0};
