@@ -624,10 +624,6 @@ static int start(const struct ws_root *root, struct ws *ws, struct target *where
 	permit_end(&permit);
 	if (!rc && is_isolated(ws) && ws_is_orphan(ws))
 		rc = why_set(why, R_PASTA_FAILED, "pasta ended");
-	if (!rc) {
-		ws->run.phase = WS_BOUND;
-		rc = ws_save_run(ws, why);
-	}
 	if (rc < 0) {
 		struct why ignored;
 		if (clock_cancelled())

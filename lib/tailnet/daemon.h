@@ -18,9 +18,9 @@ struct daemon {
 /* Starts it and waits until its socket takes connections. where: whose network namespace it joins; NULL: ours, or one of its own
  * when that was asked for or -i PORT cannot be held to without.
  * needs: TCP ports that it must reach (inbound_needs), for -i PORT.
- * Fills in ws->run and saves it; *st is its first answer. -1: nothing of it is left running: [no-tailscaled],
- * [bad-tailscaled], [tailscaled-died] with its last words, [tailscaled-hung], [socket-denied], [cannot-narrow], [no-landlock],
- * [env-shared], [netns-denied], [no-pasta], [pasta-failed], [loopback-in-netns]. */
+ * Fills in ws->run, which is saved before it runs (but for its version); *st is its first answer. -1: nothing of it is left
+ * running: [no-tailscaled], [bad-tailscaled], [tailscaled-died] with its last words, [tailscaled-hung],
+ * [socket-denied], [cannot-narrow], [no-landlock], [env-shared], [netns-denied], [no-pasta], [pasta-failed], [loopback-in-netns]. */
 int daemon_start(const struct ws_root *, struct ws *, struct target *where, const int *needs, int n, struct daemon *,
 	struct node_status *st, long long deadline, struct why *);
 

@@ -111,6 +111,8 @@ int lease_add(const struct ws_root *root, const struct ws *ws, struct lease_writ
 	buf_free(&b);
 	if (rc < 0 || l->fd < 0)
 		return rc;
+	if (!ws->spec.keep)
+		return 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);	/* signals are for the main thread */
 	l->running = pthread_create(&l->thread, NULL, settle, l) == 0;

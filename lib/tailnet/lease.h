@@ -8,8 +8,8 @@
 #include "workspace.h"
 #include <pthread.h>
 
-/* add: the line is there for every other process when it returns; a thread sees to it that it outlives a power cut, which
- * settle waits for. -1 of add: nothing to settle. */
+/* add: the line is there for every other process when it returns. That of a kept node outlives a power cut as well: a thread sees to
+ * it, which settle waits for; an ephemeral node does not outlive it itself. -1 of add: nothing to settle. */
 struct lease_write { pthread_t thread; int fd, dir, running, error; };
 int lease_add(const struct ws_root *, const struct ws *, struct lease_write *, struct why *);
 int lease_settle(struct lease_write *, struct why *);

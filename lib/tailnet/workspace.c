@@ -201,7 +201,7 @@ static struct proc_id r_other(const struct json *j, const char *key, const char 
 
 int ws_save_run(struct ws *ws, struct why *why)
 {
-	static const char *const phases[] = {"spawned", "bound", "joining", "up"};
+	static const char *const phases[] = {"spawned", "joining", "up"};
 	struct ws_run *r = &ws->run;
 	struct buf b = {0};
 	char start[24];
@@ -283,7 +283,7 @@ static void load_run(struct ws_run *r, const struct json *j)
 	r->daemon.start = strtoull(start, NULL, 10);
 	json_text(j, 0, "boot", r->daemon.boot, sizeof r->daemon.boot);
 	json_text(j, 0, "phase", word, sizeof word);
-	r->phase = str_eq(word, "up") ? WS_UP : str_eq(word, "joining") ? WS_JOINING : str_eq(word, "bound") ? WS_BOUND : WS_SPAWNED;
+	r->phase = str_eq(word, "up") ? WS_UP : str_eq(word, "joining") ? WS_JOINING : WS_SPAWNED;
 	json_text(j, 0, "machine", r->machine, sizeof r->machine);
 	r->netns = (n = r_num(j, 0, "netns")) > 0 ? n : 0;
 	r->anchor = r_other(j, "anchor", "anchorStart", r->daemon.boot);

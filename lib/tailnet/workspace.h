@@ -46,7 +46,7 @@ struct ws_spec {
 };
 
 /* How far the daemon was brought. After a kill -9 of ws-up the next call goes on from here. */
-enum ws_phase { WS_SPAWNED, WS_BOUND, WS_JOINING, WS_UP };
+enum ws_phase { WS_SPAWNED, WS_JOINING, WS_UP };
 
 struct ws_run {
 	struct proc_id daemon;
