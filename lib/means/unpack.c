@@ -387,8 +387,10 @@ int unpack_to(struct unpack *u, int dir, const char *name, int mode, int (*tap)(
 	if (fd < 0)
 		return why_errno(why, "write %s:", name);
 	int rc = copy_to(u, fd, name, tap, ctx, why);
-	if (!rc && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+	if (!rc && fchmod(fd, mode) < 0)
 		rc = why_errno(why, "write %s:", name);
+	if (!rc)
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	if (close(fd) < 0 && !rc)
 		rc = why_errno(why, "write %s:", name);
 	if (rc)

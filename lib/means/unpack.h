@@ -22,8 +22,9 @@ int  unpack_open_start(struct unpack **, const struct seal *, struct why *);	/* 
 int  unpack_next(struct unpack *, struct ustar *, struct why *);	/* 1; 0 at a clean end; -1. What was left of one is passed over. */
 long unpack_data(struct unpack *, const void **piece, struct why *);	/* bytes, valid until the next call; 0 at the entry's end; -1 */
 
-/* Writes the entry's data to dir/name, which must not be there: 0600 while it grows, then mode, fsync. tap, if any, is
- * shown each piece first and ends it with non-zero (and why set). 0; -1, and the file is gone again. */
+/* Writes the entry's data to dir/name, which must not be there: 0600 while it grows, then mode. It is sent on
+ * its way to the disk; whoever needs it to be there fsyncs it, after what else there is to do. tap, if any, is shown each piece
+ * first and ends it with non-zero (and why set). 0; -1, and the file is gone again. */
 int  unpack_to(struct unpack *, int dir, const char *name, int mode,
 	int (*tap)(void *ctx, const void *, size_t, struct why *), void *ctx, struct why *);
 void unpack_close(struct unpack *);	/* takes NULL */

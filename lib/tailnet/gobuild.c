@@ -179,7 +179,7 @@ int gobuild_make(const struct gobuild *g, int fd, unsigned parts, struct why *wh
 	static const char *const names[] = {"tailscaled", "tailscale"};
 	for (int i = 0; i < (parts & CONTENTS_TAILSCALE ? 2 : 1); i++) {
 		int p = openat(fd, names[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		int bad = p < 0 || fchmod(p, 0755) < 0 || fsync(p) < 0;
+		int bad = p < 0 || fchmod(p, 0755) < 0;
 		if (bad)
 			rc = why_errno(why, "write %s:", names[i]);
 		if (p >= 0)

@@ -10,6 +10,8 @@
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,9 +183,11 @@ static int hash(int dir, const char *name, char hex[static 65])
 	struct stat st;
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	*hex = 0;
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		if (fd >= 0)
-			close(fd);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		errno = EINVAL;
 		return -1;
 	}
 	piece = xalloc(PIECE);
@@ -192,10 +196,12 @@ static int hash(int dir, const char *name, char hex[static 65])
 	while ((n = read(fd, piece, PIECE)) > 0 || (n < 0 && errno == EINTR))
 		if (n > 0)
 			digest_add(&d, piece, n);
+	int err = errno;
 	digest_end(&d, sum);
 	free(piece);
 	close(fd);
 	sign_hex(hex, sum, 32);
+	errno = err;
 	return n < 0 ? -1 : 0;
 }
 
@@ -227,11 +233,43 @@ void install_unstage(const struct install *in, const char *name)
 	file_remove_tree(in->dir, name, &why);
 }
 
-static int finish_stage(const struct install *in, const char *stage, struct receipt *r, struct why *why)
+/* One of a stage's programs: its hash, and then it is on the disk, where it was sent when it was written. */
+struct program { int dir; const char *name; char *hex; int error; };
+
+static void *settle(void *program)
+{
+	struct program *p = program;
+	int fd = -1;
+	if (hash(p->dir, p->name, p->hex) < 0 || (fd = openat(p->dir, p->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0 || fsync(fd) < 0)
+		p->error = errno;
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+/* Both at once. 0, or -1 with errno. */
+static int settle_both(int dir, struct receipt *r)
+{
+	struct program daemon = {dir, "tailscaled", r->tailscaled, 0}, command = {dir, "tailscale", r->tailscale, 0};
+	pthread_t thread;
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);	/* signals are for the main thread */
+	int runs = pthread_create(&thread, NULL, settle, &command) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	settle(&daemon);
+	if (runs)
+		pthread_join(thread, NULL);
+	else
+		settle(&command);
+	errno = daemon.error ? daemon.error : command.error == ENOENT ? 0 : command.error;
+	return errno ? -1 : 0;
+}
+
+static int finish_stage(struct install *in, const char *stage, struct receipt *r, struct why *why)
 {
 	int dir = openat(in->dir, stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	int bad = dir < 0 || hash(dir, "tailscaled", r->tailscaled) < 0 ||
-		(hash(dir, "tailscale", r->tailscale) < 0 && errno != ENOENT) || fchmod(dir, 0755) < 0 || fsync(dir) < 0;
+	int bad = dir < 0 || settle_both(dir, r) < 0 || fchmod(dir, 0755) < 0 || fsync(dir) < 0;
 	int err = errno;
 	if (dir >= 0)
 		close(dir);
