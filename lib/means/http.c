@@ -109,9 +109,12 @@ static const char *env(const char *name)
 }
 
 /* Does NO_PROXY cover host? libcurl's own rules for names; networks are left to libcurl. */
-static int is_excepted(const char *list, const char *host, size_t len)
+static int is_excepted(const char *host, size_t len)
 {
-	while (*list) {
+	const char *list = env("no_proxy");
+	if (!list)
+		list = env("NO_PROXY");
+	while (list && *list) {
 		list += strspn(list, ", ");
 		size_t n = strcspn(list, ", ");
 		const char *name = list;
@@ -130,13 +133,15 @@ static int is_excepted(const char *list, const char *host, size_t len)
 	return 0;
 }
 
+int http_is_excepted(const char *host)
+{
+	return is_excepted(host, strlen(host));
+}
+
 const char *http_proxy(const char *url)
 {
-	const char *no = env("no_proxy");
 	const char *host = strstr(url, "://");
 	const char *proxy;
-	if (!no)
-		no = env("NO_PROXY");
 	host = host ? host + 3 : url;
 	size_t len = strcspn(host, "/?#");
 	for (size_t i = 0; i < len; i++)
@@ -152,7 +157,7 @@ const char *http_proxy(const char *url)
 		size_t colon = strcspn(host, ":");
 		len = colon < len ? colon : len;
 	}
-	if (no && is_excepted(no, host, len))
+	if (is_excepted(host, len))
 		return NULL;
 	if (str_starts(url, "https:")) {
 		proxy = env("https_proxy");

@@ -103,6 +103,7 @@ char *http_redact_url(char *dst, size_t size, const char *url);
 
 /* The proxy that the environment gives for url, as written there (see http_redact_url), or NULL. */
 const char *http_proxy(const char *url);
+int http_is_excepted(const char *host);	/* does NO_PROXY cover the name? "": every name */
 const char *http_ca_file(const char *ca, struct why *);	/* the one that would be used; NULL with why */
 void http_forget(void);			/* drops every connection, without a word to the other side */
 void http_version(char *dst, size_t size);	/* "libcurl/8.14.1 mbedTLS/3.6.6" */

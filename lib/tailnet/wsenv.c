@@ -1,16 +1,30 @@
 /* wsenv - the environment through which programs reach the tailnet of a workspace */
 #include "wsenv.h"
 #include "forwards.h"
+#include "http.h"
 #include "spec.h"
 #include "str.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+static int find(const struct wsenv *e, const char *name)
+{
+	for (int i = 0; i < e->n; i++)
+		if (str_eq(e->var[i].name, name))
+			return i;
+	return -1;
+}
+
 void wsenv_set(struct wsenv *e, const char *name, const char *value)
 {
-	e->var = xrealloc(e->var, (e->n + 1) * sizeof *e->var);
-	e->var[e->n++] = (struct wsenv_var){xstrdup(name), value ? xstrdup(value) : NULL};
+	int i = find(e, name);
+	if (i < 0) {
+		e->var = xrealloc(e->var, (e->n + 1) * sizeof *e->var);
+		e->var[i = e->n++] = (struct wsenv_var){xstrdup(name), NULL};
+	}
+	free(e->var[i].value);
+	e->var[i].value = value ? xstrdup(value) : NULL;
 }
 
 void wsenv_free(struct wsenv *e)
@@ -110,5 +124,6 @@ int wsenv_of(const struct node *node, int flags, struct wsenv *e, struct why *wh
 		str_fmt(url, sizeof url, "http://%s", node->ws.spec.http);
 		set_proxies(e, url);
 	}
+	e->bypassed = find(e, "HTTP_PROXY") >= 0 && http_is_excepted(node->is_ws ? node->ws.run.dns_name : "");
 	return 0;
 }

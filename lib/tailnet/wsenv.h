@@ -11,6 +11,7 @@ struct wsenv_var { char *name, *value; };	/* value NULL: to be unset */
 struct wsenv {
 	struct wsenv_var *var;
 	int n;
+	int bypassed;		/* a proxy is among them that NO_PROXY, as it is set here, keeps from the tailnet's names */
 };
 
 /* tailscaled's own proxies too, as ALL_PROXY and as HTTP_PROXY, HTTPS_PROXY; as seen in the network namespace that it has to itself */
@@ -20,7 +21,7 @@ enum { WSENV_SOCKS = 1, WSENV_HTTP = 2, WSENV_INSIDE = 4 };
  * forward that runs and can be reached; HTTP_PROXY and HTTPS_PROXY if `ts-forward --split` does. With WSENV_SOCKS or WSENV_HTTP the daemon
  * must have been started with that proxy: else [no-proxy] with the ws-up to type. Freed by wsenv_free. */
 int  wsenv_of(const struct node *, int flags, struct wsenv *, struct why *);
-void wsenv_set(struct wsenv *, const char *name, const char *value);	/* adds one; copies both */
+void wsenv_set(struct wsenv *, const char *name, const char *value);	/* in the place of one of that name; copies both */
 void wsenv_free(struct wsenv *);
 
 #endif
