@@ -1,16 +1,10 @@
 /* carry - connections into the tailnet from within a relay's loop */
 #include "carry.h"
-#include "ask.h"
 #include "clock.h"
-#include "json.h"
+#include "lookup.h"
 #include "peers.h"
-#include "resolve.h"
 #include "reach.h"
 #include "str.h"
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,29 +20,14 @@ enum {
 	ANEW_MS = 2000, ANEW_TIMES = 2,
 	RESTART_MS = 10000,		/* for a tailscaled that went away to come back */
 	AGAIN_MS = 200,
-	LOOK_MS = 10000, SETTINGS_MS = 2000,
 	TICK_MS = 50,
-	PREFS_MAX = 1 << 20,
-	HOSTS_MAX = 256,
-	NAMES_MS = 10000,		/* so long a name of the DNS settings keeps its address, and they are not read again */
-};
-
-struct target {
-	char name[256], dial[48], shown[256];
-	char address[48];		/* what the DNS settings give for it, or "" */
-	long long resolved;
-	struct resolving *resolving;
-	int known, is_self, online, is_routed, users;
-	long long looked;
-	struct why why;			/* when it is not known */
-	struct target *next;
 };
 
 enum step { WAIT_LOOK, ASKED, SELF, AGAIN, OVER };
 
 struct carry_dial {
 	struct carry *c;
-	struct target *to;
+	struct lookup_host *to;
 	int port, fd, ready, redialled, anew;
 	enum step step;
 	char dialled[48];
@@ -62,116 +41,16 @@ struct carry_dial {
 	struct carry_dial *next, *prev;
 };
 
-struct look {
-	struct ask ask;			/* first */
-	struct carry *c;
-	int is_prefs, routed;
-	struct buf prefs;
-	struct peer_scan *scan;
-	struct node_status st;
-	struct target **to;
-	struct peers_search *search;
-	int n, begun;
-	long long began;
-	struct why why;
-};
-
-/* A name of the DNS settings, on its way to an address; without a target: the settings themselves. */
-struct resolving {
-	struct ask ask;			/* first */
-	struct carry *c;
-	struct target *to;
-	struct resolve plan;
-	int at;				/* twice the index into plan.ask, one more for IPv6 */
-	struct buf body;
-	struct resolving *next;
-};
-
 struct carry {
 	struct relay *relay;
-	struct node node;
-	char name[WS_LABEL], socket[600];
-	char suffix[256];
-	struct buf dns;			/* the DNS settings */
-	long long dns_at;
-	struct resolving *resolving;
-	struct target *targets;
-	int ntargets;
+	struct contact contact;
+	struct lookup *lookup;
 	struct carry_dial *dials;
-	struct look *look;
-	int look_again;
 	struct relay_watch tick;
-	int ticking, stat_fd;
-	pid_t pid;
+	int ticking;
 };
 
 static void dial_start(struct carry_dial *);
-static void look_start(struct carry *);
-
-/* ---- the daemon ---- */
-
-/* All threads of a dying process are marked before its sockets are closed: whoever sees the end of a stream sees this. */
-static int daemon_alive(void *ctx)
-{
-	enum { PF_EXITING = 4 };
-	struct carry *c = ctx;
-	char text[512];
-	unsigned long flags = 0;
-	char state = 0;
-	if (c->stat_fd < 0)
-		return 1;
-	ssize_t n = pread(c->stat_fd, text, sizeof text - 1, 0);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	const char *p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %lu", &state, &flags) != 2)
-		return 1;
-	return state != 'Z' && state != 'X' && !(flags & PF_EXITING);
-}
-
-static void know_daemon(struct carry *c, int fd)
-{
-	char path[64];
-	pid_t pid;
-	uid_t uid;
-	if (dial_peer(fd, &pid, &uid) || pid == c->pid)
-		return;
-	if (c->stat_fd >= 0)
-		close(c->stat_fd);
-	str_fmt(path, sizeof path, "/proc/%d/stat", (int)pid);
-	c->stat_fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	c->pid = pid;
-}
-
-/* A socket to it at once; a full queue is [deadline]. When nobody is there, the record may tell of a new one. */
-static int reach_daemon(struct carry *c, struct why *why)
-{
-	struct node other;
-	struct why ignored;
-	int fd = dial_unix(c->node.api.dir, c->node.api.path, &c->node.api.who, clock_ms(), why);
-	if (fd < 0 && (why->reason == R_NOT_UP || why->reason == R_SOCKET_FOREIGN) && c->node.is_ws
-		&& node_find(&other, c->name, NULL, &ignored) == 0) {
-		node_close(&c->node);
-		c->node = other;
-		fd = dial_unix(c->node.api.dir, c->node.api.path, &c->node.api.who, clock_ms(), why);
-	}
-	if (fd >= 0)
-		know_daemon(c, fd);
-	return fd;
-}
-
-static int may_come_back(const struct why *why)
-{
-	switch (why->reason) {
-	case R_NOT_UP: case R_LOST: case R_DEADLINE: case R_SOCKET_FOREIGN:
-		return 1;
-	default:
-		return 0;
-	}
-}
-
-/* ---- dials ---- */
 
 static void tick(struct carry *c, int at_once)
 {
@@ -201,7 +80,7 @@ static void let_go(struct carry_dial *d)
 static void dial_free(struct carry_dial *d)
 {
 	let_go(d);
-	d->to->users--;
+	lookup_release(d->to);
 	if (d->prev)
 		d->prev->next = d->next;
 	else
@@ -259,7 +138,7 @@ static int is_fresh(const struct carry_dial *d)
 static void wait_for_look(struct carry_dial *d)
 {
 	d->step = WAIT_LOOK;
-	look_start(d->c);
+	lookup_start(d->c->lookup);
 }
 
 /* The netmap may tell another address now. */
@@ -355,8 +234,8 @@ static void dial_event(void *ctx, unsigned events)
 static void dial_start(struct carry_dial *d)
 {
 	struct why why = {0};
-	d->fd = reach_daemon(d->c, &why);
-	if (d->fd < 0 && may_come_back(&why)) {
+	d->fd = contact_reach(&d->c->contact, &why);
+	if (d->fd < 0 && contact_may_return(&why)) {
 		try_again(d, &why, AGAIN_MS);
 		return;
 	}
@@ -388,7 +267,7 @@ static void keep_short(struct carry_dial *d)
 /* A look is over: of no use (why), or told about d->to. */
 static void after_look(struct carry_dial *d, const struct why *why)
 {
-	struct target *to = d->to;
+	struct lookup_host *to = d->to;
 	if (!why && to->resolving)
 		return;
 	if (d->step == OVER || (why && d->step != WAIT_LOOK && !d->ready))
@@ -401,7 +280,7 @@ static void after_look(struct carry_dial *d, const struct why *why)
 		const struct why *w = why ? why : &to->why;
 		if (d->why.reason && why)
 			fail(d, &d->why);
-		else if (may_come_back(w))
+		else if (contact_may_return(w))
 			try_again(d, w, AGAIN_MS);
 		else
 			fail(d, w);
@@ -423,6 +302,17 @@ static void after_look(struct carry_dial *d, const struct why *why)
 	}
 }
 
+static void looked(void *ctx, struct lookup_host *to, long long began, const struct why *why)
+{
+	struct carry *c = ctx;
+	struct carry_dial *next;
+	for (struct carry_dial *d = c->dials; d; d = next) {
+		next = d->next;
+		if (d->to == to && (why || began >= d->began || d->step == WAIT_LOOK))
+			after_look(d, why);
+	}
+}
+
 /* No answer came. What else is known of the node tells why. */
 static void too_late(struct carry_dial *d)
 {
@@ -439,21 +329,6 @@ static void too_late(struct carry_dial *d)
 	else
 		why_set(&why, R_FILTERED, "%s:%d: no answer: the policy or its inbound setting drops it, or there is no way", name, d->port);
 	fail(d, &why);
-}
-
-static void look_over(struct carry *, const struct why *);
-
-static void check_look(struct carry *c, long long now)
-{
-	struct why why = {0};
-	if (c->look && !c->look->why.reason && now - c->look->began > LOOK_MS)
-		why_set(&c->look->why, R_TAILSCALED_HUNG, "status: tailscaled does not answer");
-	if (c->look && c->look->why.reason) {
-		why = c->look->why;
-		look_over(c, &why);
-	}
-	if (c->look_again && !c->look)
-		look_start(c);
 }
 
 static void tell_failures(struct carry *c)
@@ -498,360 +373,16 @@ static void each_tick(void *ctx, unsigned events)
 			dial_start(d);
 		}
 	}
-	check_look(c, now);
+	lookup_check(c->lookup);
 	tell_failures(c);
-	if (!c->dials && !c->look) {
+	if (!c->dials && !lookup_is_on(c->lookup)) {
 		struct itimerspec off = {0};
 		timerfd_settime(c->tick.fd, 0, &off, NULL);
 		c->ticking = 0;
 	}
 }
 
-/* ---- names of the tailnet's DNS settings ---- */
-
-static void resolving_free(struct resolving *r)
-{
-	struct resolving **at = &r->c->resolving;
-	while (*at != r)
-		at = &(*at)->next;
-	*at = r->next;
-	if (r->to) {
-		r->to->resolving = NULL;
-		r->to->users--;
-	}
-	ask_end(&r->ask);
-	buf_free(&r->body);
-	free(r);
-}
-
-/* Without an address: why. */
-static void resolved(struct resolving *r, const char *ip, const struct why *why)
-{
-	struct carry *c = r->c;
-	struct target *to = r->to;
-	struct carry_dial *next;
-	resolving_free(r);
-	if (ip) {
-		str_copy(to->address, sizeof to->address, ip);
-		to->resolved = clock_ms();
-		look_start(c);
-		return;
-	}
-	to->why = *why;
-	to->looked = clock_ms();
-	for (struct carry_dial *d = c->dials; d; d = next) {
-		next = d->next;
-		if (d->to == to)
-			after_look(d, NULL);
-	}
-}
-
-static void resolve_on(struct resolving *r)
-{
-	struct why why = {0};
-	char what[400];
-	if (r->at >= 2 * r->plan.n) {
-		why_set(&why, R_UNKNOWN_NAME, "%s: no node has that name, nor does a name server of the tailnet's DNS settings know it", r->to->name);
-		resolved(r, NULL, &why);
-		return;
-	}
-	resolve_request(r->plan.ask[r->at / 2], r->at % 2, what);
-	r->at++;
-	buf_clear(&r->body);
-	ask_end(&r->ask);
-	if (ask_start(&r->ask, reach_daemon(r->c, &why), what, &why) < 0)
-		resolved(r, NULL, &why);
-}
-
-/* Its first step; nobody is walking through the dials. */
-static void resolve_begin(struct resolving *r)
-{
-	char ip[48];
-	if (*r->plan.ip) {
-		str_copy(ip, sizeof ip, r->plan.ip);
-		resolved(r, ip, NULL);
-	} else
-		resolve_on(r);
-}
-
-static void resolving_over(struct ask *a, const struct why *why)
-{
-	struct resolving *r = (struct resolving *)a;
-	struct why no_answer = {0};
-	char ip[48];
-	if (!r->to) {			/* an older tailscaled has none */
-		if (!why) {
-			buf_free(&r->c->dns);
-			r->c->dns = r->body;
-			r->body = (struct buf){0};
-		}
-		resolving_free(r);
-		return;
-	}
-	int rc = why ? -1 : resolve_answer(buf_cstr(&r->body), r->body.len, ip);
-	if (rc > 0)
-		resolved(r, ip, NULL);
-	else if (!rc)
-		resolve_on(r);
-	else {
-		why_set(&no_answer, R_NO_RESOLVER, "%s: the name server that the tailnet's DNS settings give for it does not answer", r->to->name);
-		resolved(r, NULL, why && may_come_back(why) ? why : &no_answer);
-	}
-}
-
-static int resolving_feed(struct ask *a, const char *p, size_t len, struct why *why)
-{
-	struct resolving *r = (struct resolving *)a;
-	return buf_add(&r->body, p, len) < 0 ? why_set(why, R_TOO_BIG, "DNS settings: too long") : 0;
-}
-
-static struct resolving *resolving_new(struct carry *c, struct target *to)
-{
-	struct resolving *r = xalloc(sizeof *r);
-	*r = (struct resolving){
-		.ask = ask_new(c->relay, resolving_feed, resolving_over), .c = c,
-		.to = to, .body.max = PREFS_MAX, .next = c->resolving,
-	};
-	c->resolving = r;
-	if (to) {
-		to->resolving = r;
-		to->users++;
-	}
-	return r;
-}
-
-/* What holds now is read, what may hold soon is asked for. */
-static void keep_settings(struct carry *c)
-{
-	struct why why = {0};
-	if (clock_ms() - c->dns_at < NAMES_MS)
-		return;
-	c->dns_at = clock_ms();
-	struct resolving *r = resolving_new(c, NULL);
-	if (ask_start(&r->ask, reach_daemon(c, &why), "dns-config", &why) < 0)
-		resolving_free(r);
-}
-
-/* The netmap does not know it: 1 when the DNS settings may. */
-static int may_resolve(struct carry *c, struct target *to)
-{
-	struct resolve plan;
-	unsigned char ip[16];
-	if (inet_pton(AF_INET, to->name, ip) == 1 || inet_pton(AF_INET6, to->name, ip) == 1
-		|| !resolve_plan(buf_cstr(&c->dns), c->dns.len, to->name, &plan))
-		return 0;
-	if (!to->resolving)
-		resolving_new(c, to)->plan = plan;
-	return 1;
-}
-
-int carry_is_theirs(struct carry *c, const char *host)
-{
-	struct resolve plan;
-	keep_settings(c);
-	int some = resolve_plan(buf_cstr(&c->dns), c->dns.len, host, &plan);
-	return plan.is_theirs ? 2 : some;
-}
-
-/* ---- the look into the netmap ---- */
-
-static void look_free(struct carry *c)
-{
-	struct look *l = c->look;
-	ask_end(&l->ask);
-	if (l->scan)
-		localapi_scan_free(l->scan);
-	buf_free(&l->prefs);
-	free(l->to);
-	free(l->search);
-	free(l);
-	c->look = NULL;
-}
-
-static void look_over(struct carry *c, const struct why *why)
-{
-	struct why kept;
-	struct look *l = c->look;
-	long long began = l->began;
-	int n = l->n;
-	struct target **to = l->to;
-	if (why)
-		kept = *why;
-	l->to = NULL;
-	look_free(c);
-	struct carry_dial *next;
-	for (struct carry_dial *d = c->dials; d; d = next) {
-		int told = 0;
-		next = d->next;
-		for (int i = 0; i < n; i++)
-			told |= to[i] == d->to;
-		if (told && (why || began >= d->began || d->step == WAIT_LOOK))
-			after_look(d, why ? &kept : NULL);
-	}
-	for (int i = 0; i < n; i++) {
-		to[i]->users--;
-		if (to[i]->resolving && !to[i]->resolving->at && !ask_is_on(&to[i]->resolving->ask))
-			resolve_begin(to[i]->resolving);
-	}
-	free(to);
-	if (c->look_again)
-		look_start(c);
-}
-
-static void took(struct look *l, int i, int accepts)
-{
-	struct target *to = l->to[i];
-	struct peers_search *s = &l->search[i];
-	memset(&to->why, 0, sizeof to->why);
-	to->looked = l->began;
-	to->known = 0;
-	if ((l->st.state != NODE_RUNNING && l->st.state != NODE_STARTING) || l->st.locked_out) {
-		node_running(NULL, &l->st, &to->why);
-		return;
-	}
-	if (peers_end(s, &to->why) < 0) {
-		if (to->why.reason == R_UNKNOWN_NAME && *to->address)
-			peers_nowhere(to->name, to->address, &to->why);
-		else if (to->why.reason == R_UNKNOWN_NAME)
-			may_resolve(l->c, to);
-		return;
-	}
-	if (s->host.is_routed && !accepts) {
-		why_set(&to->why, R_NO_PATH, "%s: behind the subnet router %s, and this node does not accept routes",
-			to->name, s->host.peer.name);
-		to->why.status = EXIT_NO;
-		return;
-	}
-	to->known = 1;
-	to->is_self = s->host.is_self;
-	to->is_routed = s->host.is_routed;
-	to->online = s->host.peer.online;
-	str_copy(to->dial, sizeof to->dial, s->host.dial);
-}
-
-static void begin_searches(struct look *l)
-{
-	struct peer self;
-	struct why ignored;
-	if (l->begun)
-		return;
-	l->begun = 1;
-	peers_self(&l->st, &self);
-	for (int i = 0; i < l->n; i++)
-		if (peers_begin(&l->search[i], *l->to[i]->address ? l->to[i]->address : l->to[i]->name, l->st.suffix, &ignored) == 0)
-			peers_look(&l->search[i], &self, 1);
-}
-
-static int look_at_peer(const struct peer *p, void *ctx)
-{
-	struct look *l = ctx;
-	begin_searches(l);
-	for (int i = 0; i < l->n; i++)
-		if (!l->search[i].found || l->search[i].host.is_routed)
-			peers_look(&l->search[i], p, 0);
-	return 0;
-}
-
-static void look_done(struct carry *c)
-{
-	struct look *l = c->look;
-	struct why why = {0};
-	struct json j;
-	int accepts = 0;
-	if (!l->is_prefs) {
-		if (localapi_scan_end(l->scan, &why) < 0) {
-			look_over(c, &why);
-			return;
-		}
-		begin_searches(l);
-		str_copy(c->suffix, sizeof c->suffix, l->st.suffix);
-		for (int i = 0; i < l->n; i++)
-			l->routed |= l->search[i].found && l->search[i].host.is_routed;
-		if (l->routed) {
-			l->is_prefs = 1;
-			ask_end(&l->ask);	/* its descriptor first */
-			if (ask_start(&l->ask, reach_daemon(c, &why), "prefs", &why) < 0)
-				look_over(c, &why);
-			return;
-		}
-	} else if (json_parse(&j, buf_cstr(&l->prefs), l->prefs.len, &why) == 0) {
-		accepts = json_bool(&j, json_get(&j, 0, "RouteAll")) == 1;
-		json_free(&j);
-	}
-	for (int i = 0; i < l->n; i++)
-		took(l, i, accepts);
-	look_over(c, NULL);
-}
-
-static int look_feed(struct ask *a, const char *p, size_t len, struct why *why)
-{
-	struct look *l = (struct look *)a;
-	if (l->is_prefs)
-		return buf_add(&l->prefs, p, len) < 0 ? why_set(why, R_TOO_BIG, "prefs: too long") : 0;
-	return localapi_scan_feed(l->scan, p, len, why);
-}
-
-static void look_answered(struct ask *a, const struct why *why)
-{
-	struct carry *c = ((struct look *)a)->c;
-	if (why) {
-		struct why kept = *why;
-		look_over(c, &kept);
-	} else
-		look_done(c);
-}
-
-/* For all that somebody waits for; one at a time. */
-static void look_start(struct carry *c)
-{
-	c->look_again = c->look != NULL;
-	tick(c, 0);
-	if (c->look)
-		return;
-	struct look *l = c->look = xalloc(sizeof *l);
-	l->ask = ask_new(c->relay, look_feed, look_answered);
-	l->c = c;
-	l->began = clock_ms();
-	l->prefs.max = PREFS_MAX;
-	l->to = xalloc((size_t)c->ntargets * sizeof *l->to + 1);
-	l->search = xalloc((size_t)c->ntargets * sizeof *l->search + 1);
-	for (struct target *t = c->targets; t; t = t->next)
-		if (t->users) {
-			t->users++;
-			if (*t->address && l->began - t->resolved > NAMES_MS)
-				*t->address = 0;
-			l->to[l->n++] = t;
-		}
-	l->scan = localapi_scan_new(&l->st, look_at_peer, l);
-	if (ask_start(&l->ask, reach_daemon(c, &l->why), "status", &l->why) < 0)
-		tick(c, 1);		/* told in the next turn: whoever calls this may be walking through the dials */
-}
-
 /* ---- from outside ---- */
-
-static struct target *target(struct carry *c, const char *name)
-{
-	struct target **at, *t, *oldest = NULL;
-	for (at = &c->targets; (t = *at); at = &t->next) {
-		if (str_eq(t->name, name))
-			return t;
-		if (!t->users && (!oldest || t->looked < oldest->looked))
-			oldest = t;
-	}
-	if (c->ntargets >= HOSTS_MAX && oldest) {
-		for (at = &c->targets; *at != oldest; at = &(*at)->next)
-			;
-		*at = oldest->next;
-		free(oldest);
-		c->ntargets--;
-	}
-	t = xalloc(sizeof *t);
-	str_copy(t->name, sizeof t->name, name);
-	t->next = c->targets;
-	c->targets = t;
-	c->ntargets++;
-	return t;
-}
 
 struct carry_dial *carry_dial(struct carry *c, const char *host, int port, carry_done *done, void *ctx)
 {
@@ -861,8 +392,7 @@ struct carry_dial *carry_dial(struct carry *c, const char *host, int port, carry
 	*d = (struct carry_dial){ .c = c, .port = port, .fd = -1, .done = done, .ctx = ctx, .began = clock_ms() };
 	d->deadline = d->began + ONLINE_MS;
 	d->watch.fd = -1;
-	d->to = target(c, host);
-	d->to->users++;
+	d->to = lookup_take(c->lookup, host);
 	d->next = c->dials;
 	if (d->next)
 		d->next->prev = d;
@@ -875,9 +405,9 @@ struct carry_dial *carry_dial(struct carry *c, const char *host, int port, carry
 		return d;
 	}
 	int fresh = is_fresh(d), known = d->to->known;
-	keep_settings(c);
+	lookup_keep(c->lookup);
 	keep_short(d);
-	if (fresh && !known && !d->to->resolving && !may_come_back(&d->to->why)) {
+	if (fresh && !known && !d->to->resolving && !contact_may_return(&d->to->why)) {
 		fail(d, &d->to->why);
 		return d;
 	}
@@ -886,34 +416,45 @@ struct carry_dial *carry_dial(struct carry *c, const char *host, int port, carry
 	else
 		d->step = WAIT_LOOK;
 	if (!fresh || !known)
-		look_start(c);
+		lookup_start(c->lookup);
 	return d;
 }
 
 const struct node *carry_node(const struct carry *c)
 {
-	return &c->node;
+	return &c->contact.node;
 }
 
 const char *carry_suffix(const struct carry *c)
 {
-	return c->suffix;
+	return lookup_suffix(c->lookup);
+}
+
+int carry_is_theirs(struct carry *c, const char *host)
+{
+	return lookup_is_theirs(c->lookup, host);
+}
+
+static int is_alive(void *ctx)
+{
+	const struct carry *c = ctx;
+	return contact_is_alive(&c->contact);
+}
+
+static void wake(void *ctx, int at_once)
+{
+	tick(ctx, at_once);
 }
 
 struct carry *carry_new(struct relay *r, const char *name, const char *socket, struct why *why)
 {
 	struct carry *c = xalloc(sizeof *c);
-	struct why ignored;
 	c->relay = r;
-	c->stat_fd = -1;
-	if (node_find(&c->node, name, socket, why) < 0) {
+	if (contact_open(&c->contact, name, socket, why) < 0) {
 		free(c);
 		return NULL;
 	}
-	str_copy(c->name, sizeof c->name, c->node.name);
-	if (localapi_get(&c->node.api, "dns-config", &c->dns, clock_ms() + SETTINGS_MS, &ignored) < 0)
-		buf_clear(&c->dns);
-	c->dns_at = clock_ms();
+	c->lookup = lookup_new(r, &c->contact, looked, wake, c);
 	c->tick = (struct relay_watch){ .ready = each_tick, .ctx = c };
 	c->tick.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (c->tick.fd < 0 || relay_watch(r, &c->tick, EPOLLIN)) {
@@ -921,7 +462,7 @@ struct carry *carry_new(struct relay *r, const char *name, const char *socket, s
 		carry_free(c);
 		return NULL;
 	}
-	relay_ask_alive(r, daemon_alive, c);
+	relay_ask_alive(r, is_alive, c);
 	return c;
 }
 
@@ -932,20 +473,10 @@ void carry_free(struct carry *c)
 	relay_ask_alive(c->relay, NULL, NULL);
 	while (c->dials)
 		dial_free(c->dials);
-	if (c->look)
-		look_free(c);
-	while (c->resolving)
-		resolving_free(c->resolving);
-	buf_free(&c->dns);
+	lookup_free(c->lookup);
 	relay_watch(c->relay, &c->tick, 0);
 	if (c->tick.fd >= 0)
 		close(c->tick.fd);
-	if (c->stat_fd >= 0)
-		close(c->stat_fd);
-	for (struct target *t; (t = c->targets); ) {
-		c->targets = t->next;
-		free(t);
-	}
-	node_close(&c->node);
+	contact_close(&c->contact);
 	free(c);
 }

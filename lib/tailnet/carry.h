@@ -1,12 +1,11 @@
 /* carry - connections into the tailnet from within a relay's loop: nothing waits, and a slow one stalls no other
  *
- * A host is looked for in the netmap and in the tailnet's DNS settings, and nowhere else (peers.h, resolve.h).
- * What was found is good for 2 s; later the node is asked
- * again while the dial is under way already, and the connection is handed out when both have answered the same. Any
- * number of dials share one look. After a dial that failed the netmap is looked at again, too.
+ * What lookup.h found for a host is good for 2 s; later it is looked for again while the dial is under way already, and the
+ * connection is handed out when both have answered the same. Any number of dials share one look. After a dial that failed there
+ * is another look, too.
  *
  * A tailscaled that is gone or starts anew is waited for, 10 s: nothing was sent yet, so nothing is lost. The workspace's
- * record is read again to find it.
+ * record is read again to find it (contact.h).
  */
 #ifndef CARRY_H
 #define CARRY_H
