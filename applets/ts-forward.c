@@ -59,6 +59,7 @@
 #include "http.h"
 #include "node.h"
 #include "opt.h"
+#include "pair.h"
 #include "peers.h"
 #include "proc.h"
 #include "rec.h"
@@ -67,10 +68,8 @@
 #include "split.h"
 #include "str.h"
 #include "opts/ts-forward.h"
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -92,7 +91,6 @@ enum { READY_MS = 30000, AT_ONCE = 2048, ACCEPTS = 64, PAUSE_MS = 100, SAME_MS =
 
 struct port {
 	struct forward f;
-	char *dst;			/* its host, as typed */
 	int fd;
 	struct relay_watch watch;
 };
@@ -112,102 +110,30 @@ static sigset_t unheld;
 
 /* ---- operands ---- */
 
-/* Only numbers and localhost: a name could lead to an address that nobody meant to open. */
-static int is_bind(const char *text, char dst[static 128], int *is_loopback)
+static void warn_open(const struct forward *f, const char *operand)
 {
-	unsigned char ip[16];
-	size_t n = strlen(text);
-	int v6 = n > 2 && text[0] == '[' && text[n - 1] == ']';
-	struct slice bare = { text + v6, n - 2 * (size_t)v6 };
-	if (str_eq(text, "localhost"))
-		bare = (struct slice){ "127.0.0.1", 9 };
-	if (str_copy_slice(dst, 128, bare) < 0)
-		return 0;
-	*is_loopback = v6 ? str_eq(dst, "::1") : str_starts(dst, "127.");
-	return inet_pton(v6 ? AF_INET6 : AF_INET, dst, ip) == 1;
-}
-
-static void take_bind(struct port *p, const char *bind, const char *operand)
-{
-	int is_loopback;
-	if (!is_bind(bind, p->f.address, &is_loopback))
-		opt_usage("%s: %s is no address to listen on (127.0.0.1, 0.0.0.0, [::1]...)", operand, bind);
-	if (is_loopback)
+	if (!pair_is_open(f))
 		return;
 	if (is_split && !*cred)
 		opt_usage("%s: a proxy without a credential for the whole network is refused", operand);
 	say("%s: others of the network can reach it, not only this machine", operand);
 }
 
-/* "LPORT" or "BIND:LPORT". */
-static void take_local(struct port *p, char *text, const char *operand)
+static void take_operands(const struct opt *o)
 {
-	long long n;
-	char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
-	str_copy(p->f.address, sizeof p->f.address, "127.0.0.1");
-	if (!*digits)
-		opt_usage("%s: not [[BIND:]LPORT:]HOST:PORT", operand);
-	if (str_num(digits, 0, 65535, &n) < 0)
-		opt_usage("%s: %s is no port (0 to 65535)", operand, digits);
-	p->f.port = (int)n;
-	if (!colon)
-		return;
-	*colon = 0;
-	take_bind(p, text, operand);
-}
-
-static void take_path(struct port *p, const char *path, const char *operand)
-{
-	char here[PATH_MAX];
-	str_copy(p->f.address, sizeof p->f.address, "unix");
-	int rc = -1;
-	if (*path == '/')
-		rc = str_copy(p->f.path, sizeof p->f.path, path);
-	else if (*path && getcwd(here, sizeof here))
-		rc = str_fmt(p->f.path, sizeof p->f.path, "%s/%s", here, path);
-	if (rc < 0)
-		opt_usage("%s: no path for the socket, or one that is too long", operand);
-}
-
-/* [LOCAL:]HOST:PORT, from its end: HOST is a name or in brackets. */
-static void take_forward(const char *operand)
-{
-	struct port *p = &ports[nports++];
-	char *text = xstrdup(operand), *colon = strrchr(text, ':'), *host = NULL;
-	long long n;
-	if (str_eq(operand, "-")) {
-		hint("ts-nc HOST PORT");
-		opt_usage("-: stdin and stdout are joined to a port by ts-nc");
+	struct why why = {0};
+	nports = is_split ? 1 : o->count;
+	for (int i = 0; i < nports; i++) {
+		const char *operand = i < o->count ? o->operands[i] : "0";
+		struct forward *f = &ports[i].f;
+		if (!is_split && str_eq(operand, "-")) {
+			hint("ts-nc HOST PORT");
+			opt_usage("-: stdin and stdout are joined to a port by ts-nc");
+		}
+		if ((is_split ? pair_local(operand, f, &why) : pair_read(operand, f, &why)) < 0)
+			opt_usage("%s", why.msg);
+		warn_open(f, operand);
 	}
-	if (!colon || str_num(colon + 1, 1, 65535, &n) < 0)
-		opt_usage("%s: not [[BIND:]LPORT:]HOST:PORT", operand);
-	p->f.to = (int)n;
-	*colon = 0;
-	size_t len = strlen(text);
-	if (len && text[len - 1] == ']') {
-		host = strrchr(text, '[');
-	} else {
-		host = strrchr(text, ':');
-		host = host ? host + 1 : text;
-	}
-	if (!host || !*host || (host > text && host[-1] != ':'))
-		opt_usage("%s: not [[BIND:]LPORT:]HOST:PORT", operand);
-	len = strlen(host);
-	struct slice bare = { host + (*host == '['), len - 2 * (*host == '[') };
-	if (!bare.len)
-		opt_usage("%s: not [[BIND:]LPORT:]HOST:PORT", operand);
-	if (str_copy_slice(p->f.host, sizeof p->f.host, bare) < 0)
-		opt_usage("%s: the name is too long", operand);
-	p->dst = p->f.host;
-	if (host > text)
-		host[-1] = 0;
-	if (host == text)
-		str_copy(p->f.address, sizeof p->f.address, "127.0.0.1");
-	else if (str_starts(text, "unix:"))
-		take_path(p, text + 5, operand);
-	else
-		take_local(p, text, operand);
-	free(text);
 }
 
 /* ---- getting ready ---- */
@@ -218,14 +144,14 @@ static void check_names(const struct node *node, long long deadline)
 	struct host h;
 	struct why why = {0};
 	for (int i = 0; i < nports; i++) {
-		if (peers_find(&node->api, ports[i].dst, &h, &status, deadline, &why) < 0) {
+		if (peers_find(&node->api, ports[i].f.host, &h, &status, deadline, &why) < 0) {
 			if (*status.version && status.state != NODE_RUNNING && status.state != NODE_STARTING)
 				node_running(node->name, &status, &why);
 			die_why(&why);
 		}
 		if (!h.is_self && !h.peer.online)
-			say("%s is offline now", ports[i].dst);
-		verbose("%s is %s", ports[i].dst, h.dial);
+			say("%s is offline now", ports[i].f.host);
+		verbose("%s is %s", ports[i].f.host, h.dial);
 	}
 }
 
@@ -417,7 +343,7 @@ static void take(struct port *p, int fd)
 	j->fd = fd;
 	j->port = p;
 	dialling++;
-	carry_dial(carry, p->dst, p->f.to, dialled, j);
+	carry_dial(carry, p->f.host, p->f.to, dialled, j);
 }
 
 static void accept_some(void *ctx, unsigned events)
@@ -775,15 +701,8 @@ int ts_forward_main(char **argv)
 			take_cred(auth);
 		else if (!no_auth)
 			random_cred();
-		char *text = xstrdup(o.count ? o.operands[0] : "0");
-		ports[0].dst = ports[0].f.host;
-		nports = 1;
-		take_local(&ports[0], text, o.count ? o.operands[0] : "0");
-		free(text);
-	} else {
-		for (int i = 0; i < o.count; i++)
-			take_forward(o.operands[i]);
 	}
+	take_operands(&o);
 	long long deadline = began + (wait_ms ? wait_ms : READY_MS);
 	if (node_find(&node, which, socket_path, &why) < 0)
 		die_why(&why);
