@@ -62,6 +62,7 @@
 #include "opt.h"
 #include "opts/ts-serve.h"
 #include "proc.h"
+#include "publish.h"
 #include "rec.h"
 #include "serve.h"
 #include "str.h"
@@ -102,90 +103,15 @@ struct pub {
 
 /* ---- what is asked ---- */
 
-static int is_port(const char *text)
-{
-	long long n;
-	return str_num(text, 1, 65535, &n) == 0;
-}
-
-/* A URL of this machine, in the one form that tailscaled and our record have of it. */
-static void read_url(struct mapping *m, const char *typed)
-{
-	const char *sep = strstr(typed, "://"), *host = sep ? sep + 3 : typed;
-	size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
-	char name[64], scheme[24] = "http";
-	const char *rest = host + n;
-	int port = 0, len = 0;
-	if (sep && (str_copy_slice(scheme, sizeof scheme, (struct slice){typed, sep - typed}) < 0
-		|| (!str_eq(scheme, "http") && !str_eq(scheme, "https") && !str_eq(scheme, "https+insecure"))))
-		opt_usage("%s: not http://, https:// or https+insecure://", typed);
-	if (str_copy_slice(name, sizeof name, (struct slice){host, n}) < 0 || (!str_eq(name, "localhost") && !str_eq(name, "[::1]")
-		&& !(str_starts(name, "127.") && strspn(name, "0123456789.") == n)))
-		opt_usage("%s: not a server of this machine", typed);
-	if (*rest == ':' && (sscanf(rest, ":%d%n", &port, &len) < 1 || port < 1 || port > 65535))
-		opt_usage("%s: the port is none", typed);
-	rest += len;
-	if (*rest && *rest != '/')
-		opt_usage("%s: not a URL that can be used", typed);
-	if (!port)
-		port = str_eq(scheme, "http") ? 80 : 443;
-	if (str_fmt(m->target, sizeof m->target, "%s://%s:%d%s", scheme, str_eq(name, "localhost") ? "127.0.0.1" : name, port, rest) < 0)
-		opt_usage("the URL is too long");
-}
-
-static void read_tcp(struct mapping *m, const char *typed)
-{
-	char copy[80], *host;
-	int port;
-	if (is_port(typed))
-		str_fmt(m->target, sizeof m->target, "127.0.0.1:%s", typed);
-	else if (str_copy(copy, sizeof copy, typed) >= 0 && str_host_port(copy, &host, &port) == 0
-		&& (str_eq(host, "localhost") || str_eq(host, "127.0.0.1")))
-		str_fmt(m->target, sizeof m->target, "127.0.0.1:%d", port);
-	else
-		opt_usage("%s: not a port of this machine", typed);
-}
-
-static void read_file(struct mapping *m, const char *typed, int *is_dir)
-{
-	char real[PATH_MAX];
-	if (!realpath(typed, real))
-		die(errno == ENOENT ? R_USAGE : R_NO_PERMISSION, "%s:", typed);
-	if (str_copy(m->target, sizeof m->target, real) < 0)
-		opt_usage("%s: the path is too long", typed);
-	size_t n = strlen(real);
-	char inside[PATH_MAX + 3];
-	str_fmt(inside, sizeof inside, "%s/.", real);
-	*is_dir = n && access(inside, F_OK) == 0;
-}
-
-static const char in_paths[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/!$&'()*+,;=:@%";
-
 static void read_target(struct pub *u, const char *typed)
 {
-	struct mapping *m = &u->map;
-	int is_dir = 0;
+	struct why why = {0};
 	u->typed = typed;
-	if (!mapping_is_web(m->kind))
-		read_tcp(m, typed);
-	else if (is_port(typed))
-		str_fmt(m->target, sizeof m->target, "http://127.0.0.1:%s", typed);
-	else if (str_eq(typed, "text:"))
-		opt_usage("text: what text? tailscaled serves none that is empty");
-	else if (str_starts(typed, "text:") || str_starts(typed, "unix:/")) {
-		if (str_copy(m->target, sizeof m->target, typed) < 0)
-			opt_usage("text: and unix: take at most %d bytes", MAP_TARGET - 1);
-	} else if (strstr(typed, "://") || str_starts(typed, "localhost:") || str_starts(typed, "127.0.0.1:") || *typed == '[')
-		read_url(m, typed);
-	else if (strchr(typed, '/') || access(typed, F_OK) == 0)
-		read_file(m, typed, &is_dir);
-	else
-		opt_usage("%s: not a port, URL, file, directory, text:... or unix:/PATH", typed);
-	size_t n = strlen(u->path);
-	if (*u->path != '/' || n > MAP_PATH - 2 || strspn(u->path, in_paths) != n)
-		opt_usage("--path %s: not a path such as /docs", u->path);
-	if (mapping_is_web(m->kind))
-		str_fmt(m->path, sizeof m->path, "%s%s", u->path, is_dir && u->path[n - 1] != '/' ? "/" : "");
+	if (publish_read(typed, u->path, &u->map, &why) == 0)
+		return;
+	if (why.reason == R_USAGE)
+		opt_usage("%s", why.msg);
+	die_why(&why);
 }
 
 static void options(struct pub *u, char **argv)
@@ -234,7 +160,7 @@ static void options(struct pub *u, char **argv)
 		opt_usage("that goes with a TARGET to publish only");
 	if (tcp && (u->port || u->plain || !str_eq(u->path, "/")))
 		opt_usage("--tcp and --tls-tcp go without --port, --path and --http");
-	if (u->verb == OFF && u->typed && !is_port(u->typed) && *u->typed != '/')
+	if (u->verb == OFF && u->typed && !publish_is_port(u->typed) && *u->typed != '/')
 		opt_usage("--off %s: neither a port nor a path", u->typed);
 	if (u->verb != PUBLISH)
 		return;
