@@ -28,7 +28,7 @@ static int address(const struct sockaddr_storage *ss, unsigned char ip[static 16
 	return AF_INET6;
 }
 
-static int ask(int netlink, const struct ends *e)
+static int look_up(int netlink, const struct ends *e)
 {
 	struct { struct nlmsghdr h; struct inet_diag_req_v2 r; } q = {
 		.h = { .nlmsg_len = sizeof q, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST },
@@ -84,7 +84,7 @@ int left_for_good(int fd)
 	int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	if (netlink < 0)
 		return -1;
-	int gone = ask(netlink, &e);
+	int gone = look_up(netlink, &e);
 	close(netlink);
 	return gone;
 }

@@ -108,9 +108,9 @@ int join_ask_control(const char *control, long long deadline, struct why *why)
 }
 
 /* The same in a child, so that the bus is not kept waiting. The child writes a struct why, reason R_NONE for fine. */
-struct ask { int fd, pid; };
+struct inquiry { int fd, pid; };
 
-static void ask_start(struct ask *a, const char *control)
+static void inquiry_start(struct inquiry *a, const char *control)
 {
 	int p[2];
 	if (a->fd >= 0 || pipe2(p, O_CLOEXEC) < 0)
@@ -131,7 +131,7 @@ static void ask_start(struct ask *a, const char *control)
 }
 
 /* 1 when an answer was taken. */
-static int ask_take(struct ask *a, struct why *answer)
+static int inquiry_take(struct inquiry *a, struct why *answer)
 {
 	ssize_t n = read(a->fd, answer, sizeof *answer);
 	close(a->fd);
@@ -141,13 +141,13 @@ static int ask_take(struct ask *a, struct why *answer)
 	return n == (ssize_t)sizeof *answer;
 }
 
-static void ask_stop(struct ask *a)
+static void inquiry_stop(struct inquiry *a)
 {
 	struct why unused;
 	if (a->fd < 0)
 		return;
 	kill(a->pid, SIGKILL);	/* our own child, not reaped yet: its number is still its own */
-	ask_take(a, &unused);
+	inquiry_take(a, &unused);
 }
 
 /* ---- listening ---- */
@@ -156,7 +156,7 @@ struct joining {
 	const struct join *j;
 	struct node_status *st;
 	struct bus *bus;
-	struct ask ask;
+	struct inquiry inquiry;
 	struct why control;		/* what the last asking said */
 	char said[512];			/* what the user was told last */
 	char error[512], health[512];	/* tailscaled's own words */
@@ -276,7 +276,7 @@ static int give_up(struct joining *g, struct why *why)
 static int take_answer(struct joining *g, struct why *why)
 {
 	struct why answer;
-	if (!ask_take(&g->ask, &answer))
+	if (!inquiry_take(&g->inquiry, &answer))
 		return 0;
 	g->control = answer;
 	g->next_ask = clock_ms() + ASK_AGAIN_MS;
@@ -333,9 +333,9 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 	g->next_ask = clock_ms() + JOIN_LONGER_MS;
 	while (!is_joined(g)) {
 		struct bus_event e;
-		struct pollfd fds[] = {{.fd = g->j->daemon->pidfd, .events = POLLIN}, {.fd = g->ask.fd, .events = POLLIN}};
+		struct pollfd fds[] = {{.fd = g->j->daemon->pidfd, .events = POLLIN}, {.fd = g->inquiry.fd, .events = POLLIN}};
 		int settled = g->logged_in || g->state >= NODE_NEEDS_APPROVAL;
-		long long until = settled || g->ask.fd >= 0 || (deadline && deadline < g->next_ask) ? deadline : g->next_ask;
+		long long until = settled || g->inquiry.fd >= 0 || (deadline && deadline < g->next_ask) ? deadline : g->next_ask;
 		int rc = bus_next(g->bus, &e, fds, 2, until, why);
 		if (rc == BUS_EVENT && take_event(g, &e, deadline, why) < 0)
 			return -1;
@@ -360,7 +360,7 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 		if (!is_joined(g) && clock_passed(deadline))
 			return give_up(g, why);
 		if (!settled && clock_ms() >= g->next_ask)
-			ask_start(&g->ask, g->j->control);
+			inquiry_start(&g->inquiry, g->j->control);
 	}
 	return 0;
 }
@@ -368,7 +368,7 @@ static int listen_on(struct joining *g, long long deadline, struct why *why)
 int join_run(const struct join *j, struct node_status *st, long long deadline, struct why *why)
 {
 	const struct localapi *api = &j->daemon->api;
-	struct joining g = {.j = j, .st = st, .state = -1, .ask = {.fd = -1}};
+	struct joining g = {.j = j, .st = st, .state = -1, .inquiry = {.fd = -1}};
 	int has_login = st->has_key && st->state != NODE_NEEDS_LOGIN;
 	if (!has_login && !j->key && !j->interactive && !j->resume)
 		return no_key("the node is not logged in", why);
@@ -386,7 +386,7 @@ int join_run(const struct join *j, struct node_status *st, long long deadline, s
 	}
 	if (!rc)
 		rc = listen_on(&g, deadline, why);
-	ask_stop(&g.ask);
+	inquiry_stop(&g.inquiry);
 	bus_close(g.bus);
 	st->state = rc < 0 ? st->state : NODE_RUNNING;
 	return rc;

@@ -319,7 +319,7 @@ static void addresses(const struct json *j, int list, char ip4[static 48], char 
 }
 
 /* Texts of a list, joined; what does not fit is left out. */
-static void join(const struct json *j, int list, const char *sep, char *dst, size_t size)
+static void join_texts(const struct json *j, int list, const char *sep, char *dst, size_t size)
 {
 	size_t n = 0;
 	*dst = 0;
@@ -371,9 +371,9 @@ static void fill_status(const struct json *j, struct node_status *s)
 	s->magicdns = truth(j, net, "MagicDNSEnabled");
 	s->can_https = json_find(j, caps, "https") >= 0 && json_count(j, json_get(j, 0, "CertDomains")) > 0;
 	s->can_ssh = json_find(j, caps, "https://tailscale.com/cap/ssh") >= 0;
-	join(j, json_get(j, self, "Tags"), ",", s->tags, sizeof s->tags);
+	join_texts(j, json_get(j, self, "Tags"), ",", s->tags, sizeof s->tags);
 	s->key_expiry = moment(j, self, "KeyExpiry");
-	join(j, json_get(j, 0, "Health"), "; ", s->health, sizeof s->health);
+	join_texts(j, json_get(j, 0, "Health"), "; ", s->health, sizeof s->health);
 	s->locked_out = strstr(s->health, LOCKED_OUT) != NULL;
 	json_text(j, self, "PublicKey", node_key, sizeof node_key);
 	if (s->locked_out)
@@ -480,8 +480,8 @@ int localapi_read_peer(const char *p, size_t len, const char *suffix, struct pee
 	json_text(&j, 0, "OS", peer->os, sizeof peer->os);
 	json_text(&j, 0, "Relay", peer->relay, sizeof peer->relay);
 	json_text(&j, 0, "CurAddr", peer->addr, sizeof peer->addr);
-	join(&j, json_get(&j, 0, "Tags"), ",", peer->tags, sizeof peer->tags);
-	join(&j, json_get(&j, 0, "PrimaryRoutes"), ",", peer->routes, sizeof peer->routes);
+	join_texts(&j, json_get(&j, 0, "Tags"), ",", peer->tags, sizeof peer->tags);
+	join_texts(&j, json_get(&j, 0, "PrimaryRoutes"), ",", peer->routes, sizeof peer->routes);
 	peer->online = truth(&j, 0, "Online");
 	peer->active = truth(&j, 0, "Active");
 	peer->exit_node = truth(&j, 0, "ExitNodeOption");
