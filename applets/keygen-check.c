@@ -33,6 +33,7 @@
  * example: keygen-check env:KEY --want ephemeral,tag:ci --warn-days 7 || exit 1
  * see: ws-up ts-keygen
  */
+#include "alloc.h"
 #include "api_key.h"
 #include "api_open.h"
 #include "clock.h"

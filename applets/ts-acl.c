@@ -34,6 +34,7 @@
  * example: ts-acl --check --api env:TS_API_TOKEN tag:ws group:dev --ports 22
  * see: ws-up ts-keygen keygen-check
  */
+#include "alloc.h"
 #include "api_open.h"
 #include "api_owner.h"
 #include "api_policy.h"

@@ -49,6 +49,7 @@
  * example: ts-forward unix:/tmp/db.sock:db:5432
  * see: ts-nc ws-ls ws-down
  */
+#include "alloc.h"
 #include "buf.h"
 #include "carry.h"
 #include "clock.h"

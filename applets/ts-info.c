@@ -50,6 +50,7 @@
  * example: ts-info -a | awk -F'\t' '$3 == "online" { print $1 }'
  * see: ws-ls ts-nc
  */
+#include "alloc.h"
 #include "clock.h"
 #include "err.h"
 #include "node.h"

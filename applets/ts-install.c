@@ -82,6 +82,7 @@
  * see: ts-fetch ts-verify ws-up
  */
 #include "adopt.h"
+#include "alloc.h"
 #include "clock.h"
 #include "contents.h"
 #include "err.h"

@@ -40,6 +40,7 @@
  * example: ts-keygen -e --wif github --client-id T...CNTRL-k...CNTRL -o key
  * see: keygen-check ws-up
  */
+#include "alloc.h"
 #include "api_key.h"
 #include "api_open.h"
 #include "clock.h"

@@ -56,6 +56,7 @@
  * example: ts-serve --tcp 5432 -- postgres -D data
  * see: ts-info ws-up ts-nc
  */
+#include "alloc.h"
 #include "clock.h"
 #include "err.h"
 #include "node.h"

@@ -28,6 +28,7 @@
  * example: ws-ls | xargs ws-down
  * see: ws-up ws-ls ws-gc
  */
+#include "alloc.h"
 #include "api_device.h"
 #include "api_open.h"
 #include "clock.h"

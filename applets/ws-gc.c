@@ -58,6 +58,7 @@
  * example: ws-gc --api env:KEY -o plan; less plan; ws-gc --api env:KEY --plan plan
  * see: ws-down ws-ls
  */
+#include "alloc.h"
 #include "api_open.h"
 #include "buf.h"
 #include "clock.h"

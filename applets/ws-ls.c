@@ -25,6 +25,7 @@
  * example: ws-ls --state dead | xargs ws-down
  * see: ws-up ws-down ts-info
  */
+#include "alloc.h"
 #include "clock.h"
 #include "daemon.h"
 #include "err.h"

@@ -33,6 +33,7 @@
  * example: ws-setup --set authKey=file:/run/secrets/ts --set hostnamePrefix=ci-
  * see: ws-up keygen-check
  */
+#include "alloc.h"
 #include "api_open.h"
 #include "clock.h"
 #include "config.h"

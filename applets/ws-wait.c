@@ -25,6 +25,7 @@
  * example: ws-wait -t 2m db:5432 && ts-forward db:5432 -- psql -h localhost -p {1}
  * see: ws-up ts-nc ts-info
  */
+#include "alloc.h"
 #include "clock.h"
 #include "err.h"
 #include "node.h"

@@ -1,6 +1,6 @@
 /* buf - the one growing type */
 #include "buf.h"
-#include "str.h"
+#include "alloc.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

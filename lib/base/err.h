@@ -9,6 +9,7 @@
  */
 #ifndef ERR_H
 #define ERR_H
+#include "str.h"
 
 enum {
 	EXIT_DONE  = 0,		/* done, or: yes */
@@ -38,8 +39,6 @@ struct why {
 	char msg[512];		/* what: why */
 	char hint[384];		/* one command or sentence, or "" */
 };
-
-#define PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 int why_set(struct why *, enum reason, const char *fmt, ...) PRINTF(3, 4);	/* returns -1; clears the hint */
 int why_hint(struct why *, const char *fmt, ...) PRINTF(2, 3);			/* returns -1 */

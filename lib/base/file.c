@@ -1,5 +1,6 @@
 /* file - files that are never half written, directories that are provably ours */
 #include "file.h"
+#include "alloc.h"
 #include "clock.h"
 #include "str.h"
 #include <dirent.h>

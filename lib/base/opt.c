@@ -1,5 +1,6 @@
 /* opt - options, as the applet's head comment declares them */
 #include "opt.h"
+#include "alloc.h"
 #include "err.h"
 #include "str.h"
 #include <stdarg.h>

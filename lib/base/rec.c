@@ -1,5 +1,6 @@
 /* rec - records on stdout */
 #include "rec.h"
+#include "alloc.h"
 #include "buf.h"
 #include "str.h"
 #include <stdio.h>

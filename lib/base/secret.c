@@ -1,5 +1,6 @@
 /* secret - text that must not leak */
 #include "secret.h"
+#include "alloc.h"
 #include "buf.h"
 #include "file.h"
 #include "str.h"

@@ -1,8 +1,9 @@
 /* str - strings with checked sizes, slices, escapes, numbers and durations */
 #ifndef STR_H
 #define STR_H
-#include "err.h"
 #include <stddef.h>
+
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* A borrowed piece of text: not NUL-ended, owned by whoever owns the whole. */
 struct slice { const char *p; size_t len; };
@@ -23,13 +24,6 @@ int str_copy_slice(char *dst, size_t size, struct slice);
  * dst ends; returns dst. */
 int   str_among(const char *word, const char (*words)[64], int n);
 char *str_join(char *dst, size_t size, const char (*words)[64], int n, const char *between);
-
-/* Memory that cannot be had ends the program; the caller frees. */
-void *xalloc(size_t n);			/* zeroed */
-void *xrealloc(void *, size_t n);
-char *xstrdup(const char *);
-char *xstrndup(const char *, size_t);
-char *xfmt(const char *fmt, ...) PRINTF(1, 2);
 
 /* Writes text with control bytes, backslash, DEL and ill-formed UTF-8 as \t \n \\ \xHH, so that it is
  * one harmless line; cut at size with "..." at its end. Returns dst. C1 controls (U+0080-9F) and

@@ -1,5 +1,6 @@
 /* dial - descriptors that lead somewhere: unix sockets, TCP, the tailnet through tailscaled; and listeners */
 #include "dial.h"
+#include "alloc.h"
 #include "buf.h"
 #include "clock.h"
 #include "str.h"

@@ -1,5 +1,6 @@
 /* http - requests over unix sockets and the network, one or many at once, and streams of lines */
 #include "http.h"
+#include "alloc.h"
 #include "clock.h"
 #include "roots.h"
 #include "str.h"

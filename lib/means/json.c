@@ -1,5 +1,6 @@
 /* json - JSON from outside, read within bounds; JSON of ours, written; one key set, the rest kept verbatim */
 #include "json.h"
+#include "alloc.h"
 #include "buf.h"
 #include "rec.h"
 #include <errno.h>

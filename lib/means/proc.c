@@ -1,7 +1,7 @@
 /* proc - processes that are provably the ones meant, and how they are started */
 #include "proc.h"
+#include "alloc.h"
 #include "clock.h"
-#include "str.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,5 +1,6 @@
 /* relay - joins pairs of descriptors both ways */
 #include "relay.h"
+#include "alloc.h"
 #include "clock.h"
 #include "left.h"
 #include "str.h"

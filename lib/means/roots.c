@@ -1,5 +1,6 @@
 /* roots - the certificates that TLS trusts */
 #include "roots.h"
+#include "alloc.h"
 #include "buf.h"
 #include "file.h"
 #include "str.h"

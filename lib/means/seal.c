@@ -1,6 +1,6 @@
 /* seal - a file's bytes in memory of our own */
 #include "seal.h"
-#include "str.h"
+#include "alloc.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

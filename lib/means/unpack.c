@@ -1,5 +1,6 @@
 /* unpack - the files of a trusted archive */
 #include "unpack.h"
+#include "alloc.h"
 #include "file.h"
 #include "str.h"
 #include <archive.h>

@@ -1,5 +1,6 @@
 /* api - one request to the control server's REST API */
 #include "api.h"
+#include "alloc.h"
 #include "clock.h"
 #include "secret.h"
 #include <ctype.h>

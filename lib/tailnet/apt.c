@@ -1,5 +1,6 @@
 /* apt - a signed index, what it lists, and what the list of packages says of one package */
 #include "apt.h"
+#include "alloc.h"
 #include "clock.h"
 #include "release.h"
 #include "sign.h"

@@ -1,5 +1,6 @@
 /* carry - connections into the tailnet from within a relay's loop */
 #include "carry.h"
+#include "alloc.h"
 #include "clock.h"
 #include "lookup.h"
 #include "peers.h"

@@ -1,5 +1,6 @@
 /* clone - a repository in a workspace's src/ */
 #include "clone.h"
+#include "alloc.h"
 #include "file.h"
 #include "http.h"
 #include "proc.h"

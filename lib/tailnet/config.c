@@ -1,5 +1,6 @@
 /* config - the config file, as who writes it sees it */
 #include "config.h"
+#include "alloc.h"
 #include "file.h"
 #include "json.h"
 #include "mint.h"

@@ -1,5 +1,6 @@
 /* contents - what a trusted archive really holds */
 #include "contents.h"
+#include "alloc.h"
 #include "clock.h"
 #include "release.h"
 #include "str.h"

@@ -1,5 +1,6 @@
 /* daemon - a workspace's tailscaled */
 #include "daemon.h"
+#include "alloc.h"
 #include "clock.h"
 #include "confine.h"
 #include "file.h"

@@ -1,5 +1,6 @@
 /* download - files from the net */
 #include "download.h"
+#include "alloc.h"
 #include "clock.h"
 #include "file.h"
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* fetch - releases of Tailscale from wherever they are to be had */
 #include "fetch.h"
+#include "alloc.h"
 #include "apt.h"
 #include "clock.h"
 #include "contents.h"

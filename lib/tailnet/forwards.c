@@ -1,5 +1,6 @@
 /* forwards - the ts-forward processes of a workspace, by the records that they leave */
 #include "forwards.h"
+#include "alloc.h"
 #include "buf.h"
 #include "file.h"
 #include "json.h"

@@ -1,5 +1,6 @@
 /* gobuild - Tailscale's programs built by the machine's own go */
 #include "gobuild.h"
+#include "alloc.h"
 #include "buf.h"
 #include "contents.h"
 #include "file.h"

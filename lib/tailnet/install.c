@@ -1,5 +1,6 @@
 /* install - Tailscale's programs below a prefix */
 #include "install.h"
+#include "alloc.h"
 #include "buf.h"
 #include "clock.h"
 #include "contents.h"

@@ -1,5 +1,6 @@
 /* localapi - tailscaled's own interface */
 #include "localapi.h"
+#include "alloc.h"
 #include "clock.h"
 #include "http.h"
 #include "json.h"

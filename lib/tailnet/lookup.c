@@ -1,5 +1,6 @@
 /* lookup - what a host name leads to in the tailnet */
 #include "lookup.h"
+#include "alloc.h"
 #include "ask.h"
 #include "clock.h"
 #include "json.h"

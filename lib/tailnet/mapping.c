@@ -1,5 +1,6 @@
 /* mapping - what tailscaled publishes, as a JSON document */
 #include "mapping.h"
+#include "alloc.h"
 #include "json.h"
 #include "rec.h"
 #include "str.h"

@@ -1,5 +1,6 @@
 /* pair - what ts-forward is told */
 #include "pair.h"
+#include "alloc.h"
 #include "str.h"
 #include <arpa/inet.h>
 #include <limits.h>

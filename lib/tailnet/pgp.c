@@ -1,5 +1,6 @@
 /* pgp - the part of OpenPGP that apt repositories need */
 #include "pgp.h"
+#include "alloc.h"
 #include "pgp_key.h"
 #include "sign.h"
 #include "str.h"

@@ -1,5 +1,6 @@
 /* pin - which bytes somebody has looked at and settled on */
 #include "pin.h"
+#include "alloc.h"
 #include "buf.h"
 #include "file.h"
 #include "json.h"

@@ -1,5 +1,6 @@
 /* policy - what a tailnet's policy file says of a tag */
 #include "policy.h"
+#include "alloc.h"
 #include "hujson.h"
 #include "str.h"
 #include <stdio.h>

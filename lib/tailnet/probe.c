@@ -1,5 +1,6 @@
 /* probe - can this box reach what Tailscale needs; and if not, what blocks it, and where */
 #include "probe.h"
+#include "alloc.h"
 #include "clock.h"
 #include "connect.h"
 #include "dial.h"

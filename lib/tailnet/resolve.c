@@ -1,5 +1,6 @@
 /* resolve - names that are no node's, but that the tailnet's DNS settings give */
 #include "resolve.h"
+#include "alloc.h"
 #include "clock.h"
 #include "json.h"
 #include "sign.h"

@@ -1,5 +1,6 @@
 /* split - one proxy for a program that knows but one */
 #include "split.h"
+#include "alloc.h"
 #include "clock.h"
 #include "dial.h"
 #include "http.h"

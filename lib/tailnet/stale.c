@@ -1,5 +1,6 @@
 /* stale - what of ours is left over */
 #include "stale.h"
+#include "alloc.h"
 #include "clock.h"
 #include "dial.h"
 #include "file.h"

@@ -1,5 +1,6 @@
 /* trust - is this file what its publisher signed, and what is it? */
 #include "trust.h"
+#include "alloc.h"
 #include "apt.h"
 #include "bundle.h"
 #include "distsign.h"

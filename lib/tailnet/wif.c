@@ -1,5 +1,6 @@
 /* wif - identity tokens */
 #include "wif.h"
+#include "alloc.h"
 #include "buf.h"
 #include "clock.h"
 #include "file.h"

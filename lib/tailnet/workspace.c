@@ -1,5 +1,6 @@
 /* workspace - a name, a directory of its own, and at most one tailscaled */
 #include "workspace.h"
+#include "alloc.h"
 #include "buf.h"
 #include "clock.h"
 #include "dial.h"

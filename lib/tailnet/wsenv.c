@@ -1,5 +1,6 @@
 /* wsenv - the environment through which programs reach the tailnet of a workspace */
 #include "wsenv.h"
+#include "alloc.h"
 #include "forwards.h"
 #include "http.h"
 #include "spec.h"

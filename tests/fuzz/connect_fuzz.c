@@ -1,7 +1,7 @@
 /* connect_fuzz - what pretends to be a proxy's answer to CONNECT: at once, in pieces, as a page and as a relay map */
+#include "alloc.h"
 #include "connect.h"
 #include "probe.h"
-#include "str.h"
 #include <stdlib.h>
 #include <string.h>
 

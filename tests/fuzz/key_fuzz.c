@@ -1,6 +1,6 @@
 /* key_fuzz - what is given as an auth key: its shape is named, each mistake has its word and its hint, itself is never shown */
+#include "alloc.h"
 #include "key.h"
-#include "str.h"
 #include <stdlib.h>
 #include <string.h>
 

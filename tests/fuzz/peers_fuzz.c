@@ -1,6 +1,6 @@
 /* peers_fuzz - the first line is what was typed, each other one a node of the netmap */
+#include "alloc.h"
 #include "peers.h"
-#include "str.h"
 #include <stdlib.h>
 #include <string.h>
 

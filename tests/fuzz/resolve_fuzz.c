@@ -1,7 +1,7 @@
 /* resolve_fuzz - the first line is a name, the second the DNS settings, the rest an answer: JSON, and as it is within JSON */
+#include "alloc.h"
 #include "buf.h"
 #include "resolve.h"
-#include "str.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
 /* proc_test - processes: recognised, ended, started behind a gate, run in the foreground, in parallel */
+#include "alloc.h"
 #include "clock.h"
 #include "proc.h"
 #include "str.h"
