@@ -475,6 +475,11 @@ int json_text(const struct json *doc, int obj, const char *key, char *dst, size_
 	return json_str(doc, json_get(doc, obj, key), dst, size);
 }
 
+int json_is_true(const struct json *doc, int obj, const char *key)
+{
+	return json_bool(doc, json_get(doc, obj, key)) == 1;
+}
+
 char *json_dup(const struct json *doc, int v, size_t *len)
 {
 	size_t n;
@@ -489,6 +494,21 @@ char *json_dup(const struct json *doc, int v, size_t *len)
 	if (len)
 		*len = n;
 	return dst;
+}
+
+void json_alone(struct slice value, char *dst, size_t size)
+{
+	struct json j;
+	struct why ignored;
+	*dst = 0;
+	if (!value.p || json_parse(&j, value.p, value.len, &ignored) < 0)
+		return;
+	/* too long for us is cut rather than lost */
+	char *whole = json_dup(&j, 0, NULL);
+	if (whole)
+		str_copy(dst, size, whole);
+	free(whole);
+	json_free(&j);
 }
 
 int json_str_eq(const struct json *doc, int v, const char *text)

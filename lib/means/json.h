@@ -44,6 +44,9 @@ int json_next(struct json_iter *);
 /* A string, unescaped, into dst: its length; -1 (dst "") when it is no string, does not fit or has a NUL in it. */
 int   json_str(const struct json *, int v, char *dst, size_t size);
 int   json_text(const struct json *, int obj, const char *key, char *dst, size_t size);	/* the same of a key */
+int   json_is_true(const struct json *, int obj, const char *key);	/* is it there, and true? */
+/* The text of a value that stands alone ({NULL}: none), into dst: "" when it is no string; one that is too long is cut. */
+void  json_alone(struct slice value, char *dst, size_t size);
 /* The same in memory to be freed, or NULL. len may be NULL; with it, NULs are let through. */
 char *json_dup(const struct json *, int v, size_t *len);
 int   json_str_eq(const struct json *, int v, const char *);

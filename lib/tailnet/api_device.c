@@ -14,9 +14,9 @@ static void device_of(const struct json *j, struct api_device *d)
 	api_text_of(j, json_get(j, 0, "os"), d->os, sizeof d->os);
 	api_list_of(j, json_get(j, 0, "tags"), d->tags, &d->ntags);
 	d->connected = json_bool(j, json_get(j, 0, "connectedToControl"));
-	d->ephemeral = json_bool(j, json_get(j, 0, "isEphemeral")) == 1;
-	d->authorized = json_bool(j, json_get(j, 0, "authorized")) == 1;
-	d->external = json_bool(j, json_get(j, 0, "isExternal")) == 1;
+	d->ephemeral = json_is_true(j, 0, "isEphemeral");
+	d->authorized = json_is_true(j, 0, "authorized");
+	d->external = json_is_true(j, 0, "isExternal");
 	d->created = api_stamp(j, 0, "created");
 	d->last_seen = api_stamp(j, 0, "lastSeen");
 	d->expires = api_stamp(j, 0, "expires");

@@ -19,15 +19,15 @@ static void key_of(const struct json *j, struct api_key *k)
 	api_text_of(j, json_get(j, 0, "keyType"), k->type, sizeof k->type);
 	api_text_of(j, json_get(j, 0, "description"), k->description, sizeof k->description);
 	api_text_of(j, json_get(j, 0, "userId"), k->user, sizeof k->user);
-	k->invalid = json_bool(j, json_get(j, 0, "invalid")) == 1;
+	k->invalid = json_is_true(j, 0, "invalid");
 	k->created = api_stamp(j, 0, "created");
 	k->expires = api_stamp(j, 0, "expires");
 	k->revoked = api_stamp(j, 0, "revoked");
 	/* a member that is absent is false to Go, but an old server's list has ids only: then nothing is known */
 	int known = create >= 0;
-	k->reusable = known ? json_bool(j, json_get(j, create, "reusable")) == 1 : -1;
-	k->ephemeral = known ? json_bool(j, json_get(j, create, "ephemeral")) == 1 : -1;
-	k->preauthorized = known ? json_bool(j, json_get(j, create, "preauthorized")) == 1 : -1;
+	k->reusable = known ? json_is_true(j, create, "reusable") : -1;
+	k->ephemeral = known ? json_is_true(j, create, "ephemeral") : -1;
+	k->preauthorized = known ? json_is_true(j, create, "preauthorized") : -1;
 	api_list_of(j, json_get(j, create, "tags"), k->tags, &k->ntags);
 	if (!k->ntags)
 		api_list_of(j, json_get(j, 0, "tags"), k->tags, &k->ntags);
@@ -138,9 +138,9 @@ static int match_prefix(const struct json *j, void *ctx)
 	*k = (struct api_key){.type = "auth", .preauthorized = 1};	/* there a key always is */
 	api_text_of(j, json_get(j, 0, "id"), k->id, sizeof k->id);
 	api_text_of(j, json_at(j, "user.name"), k->user, sizeof k->user);
-	k->reusable = json_bool(j, json_get(j, 0, "reusable")) == 1;
-	k->ephemeral = json_bool(j, json_get(j, 0, "ephemeral")) == 1;
-	k->used = json_bool(j, json_get(j, 0, "used")) == 1;
+	k->reusable = json_is_true(j, 0, "reusable");
+	k->ephemeral = json_is_true(j, 0, "ephemeral");
+	k->used = json_is_true(j, 0, "used");
 	k->created = api_stamp(j, 0, "createdAt");
 	k->expires = api_stamp(j, 0, "expiration");
 	k->invalid = (k->used && !k->reusable) || (k->expires && k->expires <= time(NULL));

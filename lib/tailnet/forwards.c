@@ -54,7 +54,7 @@ static void load(const struct json *j, struct forwards *f)
 	f->id.start = strtoull(start, NULL, 10);
 	json_text(j, 0, "boot", f->id.boot, sizeof f->id.boot);
 	json_text(j, 0, "proxy", f->proxy, sizeof f->proxy);
-	f->background = json_bool(j, json_get(j, 0, "background")) == 1;
+	f->background = json_is_true(j, 0, "background");
 	for (struct json_iter i = json_each(j, json_get(j, 0, "forwards")); json_next(&i) && f->n < FORWARDS_MAX; f->n++) {
 		struct forward *one = &f->f[f->n];
 		json_text(j, i.value, "address", one->address, sizeof one->address);

@@ -1,5 +1,6 @@
 /* join - bring a tailscaled onto its tailnet, or find out why not */
 #include "join.h"
+#include "bus.h"
 #include "clock.h"
 #include "http.h"
 #include "key.h"

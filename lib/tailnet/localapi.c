@@ -118,6 +118,21 @@ int localapi_get(const struct localapi *api, const char *what, struct buf *out, 
 	return call(api, "GET", what, NULL, 0, NULL, out, NULL, deadline, why);
 }
 
+int localapi_stream(const struct localapi *api, const char *what, struct http_stream **stream, long long deadline, struct why *why)
+{
+	char url[256];
+	struct http_res res = {0};
+	str_fmt(url, sizeof url, BASE "%s", what);
+	struct http_req req = request(api, "GET", url, deadline);
+	int rc = http_stream_open(stream, &req, &res, why);
+	if (rc < 0 && res.status)
+		refused(&res, what, why);
+	else if (rc < 0)
+		no_answer(&res, what, why);
+	http_res_free(&res);
+	return rc;
+}
+
 int localapi_login(const struct localapi *api, long long deadline, struct why *why)
 {
 	return call(api, "POST", "login-interactive", "", 0, NULL, NULL, NULL, deadline, why);
@@ -226,53 +241,6 @@ int localapi_cert(const struct localapi *api, const char *name, long long deadli
 	return rc;
 }
 
-/* "SessionID":"..." in the first line of the bus; its key is written so by every version. */
-static int find_session(const struct buf *b, char id[static 80])
-{
-	static const char key[] = "\"SessionID\":\"";
-	const char *at = strstr(buf_cstr(b), key);
-	if (!at)
-		return 0;
-	at += sizeof key - 1;
-	size_t n = strspn(at, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_");
-	return at[n] == '"' && n && str_copy_slice(id, 80, (struct slice){at, n}) >= 0;
-}
-
-/* By hand, not by libcurl: the descriptor has to outlive us in another process. */
-int localapi_session(const struct localapi *api, char id[static 80], long long deadline, struct why *why)
-{
-	static const char ask[] = "GET /localapi/v0/watch-ipn-bus?mask=274 HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n";
-	struct buf b = {.max = 1 << 20};
-	char some[4096];
-	int fd = dial_unix(api->dir, api->path, &api->who, deadline, why);
-	if (fd < 0)
-		return -1;
-	if (write(fd, ask, sizeof ask - 1) != sizeof ask - 1)
-		goto lost;
-	while (!find_session(&b, id)) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		if (clock_passed(deadline)) {
-			why_set(why, R_TAILSCALED_HUNG, "watch-ipn-bus: tailscaled does not answer");
-			goto out;
-		}
-		if (poll(&p, 1, clock_poll_ms(deadline)) <= 0)
-			continue;
-		ssize_t n = read(fd, some, sizeof some);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n <= 0 || buf_add(&b, some, n) < 0)
-			goto lost;
-	}
-	buf_free(&b);
-	return fd;
-lost:
-	why_set(why, R_LOST, "watch-ipn-bus: tailscaled gives no session%s%.100s", b.len ? ": " : "", buf_cstr(&b));
-out:
-	buf_free(&b);
-	close(fd);
-	return -1;
-}
-
 int localapi_derp_ports(const struct localapi *api, int *ports, int max, long long deadline, struct why *why)
 {
 	struct buf b = {0};
@@ -287,7 +255,7 @@ int localapi_derp_ports(const struct localapi *api, int *ports, int max, long lo
 			long long port = 0;
 			int known = 0;
 			json_num(&j, json_get(&j, d.value, "DERPPort"), &port);
-			if (json_bool(&j, json_get(&j, d.value, "STUNOnly")) == 1 || port < 0 || port > 65535)
+			if (json_is_true(&j, d.value, "STUNOnly") || port < 0 || port > 65535)
 				continue;
 			if (!port)
 				port = 443;
@@ -303,8 +271,12 @@ int localapi_derp_ports(const struct localapi *api, int *ports, int max, long lo
 
 /* ---- status ---- */
 
-#define LOCKED_OUT "this node is locked out"	/* health/healthmsg */
 #define SIGN "tailscale lock sign "
+
+int localapi_tells_lock(const char *health)
+{
+	return strstr(health, "this node is locked out") != NULL;	/* health/healthmsg */
+}
 
 static void addresses(const struct json *j, int list, char ip4[static 48], char ip6[static 48])
 {
@@ -337,11 +309,6 @@ static void join_texts(const struct json *j, int list, const char *sep, char *ds
 	}
 }
 
-static int truth(const struct json *j, int obj, const char *key)
-{
-	return json_bool(j, json_get(j, obj, key)) == 1;
-}
-
 static long long moment(const struct json *j, int obj, const char *key)
 {
 	char stamp[64];
@@ -357,11 +324,11 @@ static void fill_status(const struct json *j, struct node_status *s)
 	json_text(j, 0, "BackendState", word, sizeof word);
 	s->state = node_state_of(word);
 	json_text(j, 0, "Version", s->version, sizeof s->version);
-	s->tun = truth(j, 0, "TUN");
-	s->has_key = truth(j, 0, "HaveNodeKey");
+	s->tun = json_is_true(j, 0, "TUN");
+	s->has_key = json_is_true(j, 0, "HaveNodeKey");
 	json_text(j, 0, "AuthURL", s->auth_url, sizeof s->auth_url);
 	addresses(j, json_get(j, 0, "TailscaleIPs"), s->ip4, s->ip6);
-	s->online = truth(j, self, "Online");
+	s->online = json_is_true(j, self, "Online");
 	json_text(j, self, "ID", s->id, sizeof s->id);
 	json_text(j, self, "HostName", s->hostname, sizeof s->hostname);
 	json_text(j, self, "DNSName", s->dns_name, sizeof s->dns_name);
@@ -369,13 +336,13 @@ static void fill_status(const struct json *j, struct node_status *s)
 	s->has_netmap = net >= 0;
 	json_text(j, net, "Name", s->tailnet, sizeof s->tailnet);
 	json_text(j, net, "MagicDNSSuffix", s->suffix, sizeof s->suffix);
-	s->magicdns = truth(j, net, "MagicDNSEnabled");
+	s->magicdns = json_is_true(j, net, "MagicDNSEnabled");
 	s->can_https = json_find(j, caps, "https") >= 0 && json_count(j, json_get(j, 0, "CertDomains")) > 0;
 	s->can_ssh = json_find(j, caps, "https://tailscale.com/cap/ssh") >= 0;
 	join_texts(j, json_get(j, self, "Tags"), ",", s->tags, sizeof s->tags);
 	s->key_expiry = moment(j, self, "KeyExpiry");
 	join_texts(j, json_get(j, 0, "Health"), "; ", s->health, sizeof s->health);
-	s->locked_out = strstr(s->health, LOCKED_OUT) != NULL;
+	s->locked_out = localapi_tells_lock(s->health);
 	json_text(j, self, "PublicKey", node_key, sizeof node_key);
 	if (s->locked_out)
 		str_fmt(s->sign, sizeof s->sign, SIGN "%s", node_key);
@@ -392,21 +359,6 @@ int localapi_read_status(const char *p, size_t len, struct node_status *s, struc
 	return 0;
 }
 
-static void read_text(struct slice s, char *dst, size_t size)
-{
-	struct json j;
-	struct why ignored;
-	*dst = 0;
-	if (!s.p || json_parse(&j, s.p, s.len, &ignored) < 0)
-		return;
-	/* too long for us is cut rather than lost */
-	char *whole = json_dup(&j, 0, NULL);
-	if (whole)
-		str_copy(dst, size, whole);
-	free(whole);
-	json_free(&j);
-}
-
 /* One more key in the command lets the signature live on when the node key is renewed: {"PublicKey":"nlpub:..."}. */
 static void add_rotation(const struct localapi *api, struct node_status *s, long long deadline)
 {
@@ -415,7 +367,7 @@ static void add_rotation(const struct localapi *api, struct node_status *s, long
 	struct json_want want = {.key = "PublicKey"};
 	char key[96];
 	if (localapi_get(api, "tka/status", &b, deadline, &ignored) == 0 && json_top(buf_cstr(&b), b.len, &want, 1) == 0) {
-		read_text(want.value, key, sizeof key);
+		json_alone(want.value, key, sizeof key);
 		size_t n = strlen(s->sign);
 		if (str_starts(key, "nlpub:") && n + strlen(key) < sizeof s->sign)
 			str_fmt(s->sign + n, sizeof s->sign - n, " tlpub:%s", key + 6);
@@ -483,10 +435,10 @@ int localapi_read_peer(const char *p, size_t len, const char *suffix, struct pee
 	json_text(&j, 0, "CurAddr", peer->addr, sizeof peer->addr);
 	join_texts(&j, json_get(&j, 0, "Tags"), ",", peer->tags, sizeof peer->tags);
 	join_texts(&j, json_get(&j, 0, "PrimaryRoutes"), ",", peer->routes, sizeof peer->routes);
-	peer->online = truth(&j, 0, "Online");
-	peer->active = truth(&j, 0, "Active");
-	peer->exit_node = truth(&j, 0, "ExitNodeOption");
-	peer->shared_in = truth(&j, 0, "ShareeNode");
+	peer->online = json_is_true(&j, 0, "Online");
+	peer->active = json_is_true(&j, 0, "Active");
+	peer->exit_node = json_is_true(&j, 0, "ExitNodeOption");
+	peer->shared_in = json_is_true(&j, 0, "ShareeNode");
 	peer->last_seen = moment(&j, 0, "LastSeen");
 	json_free(&j);
 	return 0;
@@ -674,103 +626,4 @@ int localapi_dial(const struct localapi *api, const char *host, int port, struct
 	*half_close = 1;
 	early->early_len = 0;
 	return dial_tcp(to, to_port, deadline, why);
-}
-
-/* ---- bus ---- */
-
-enum { MASK_INITIAL_STATE = 2, MASK_NO_KEYS = 16, MASK_INITIAL_HEALTH = 128, MASK_RATE_LIMIT = 256 };
-
-int bus_open(struct bus **bus, const struct localapi *api, long long deadline, struct why *why)
-{
-	char url[128];
-	struct http_res res = {0};
-	struct http_stream *stream;
-	/* without the limit daemons up to 1.98 send the whole netmap at every change */
-	str_fmt(url, sizeof url, BASE "watch-ipn-bus?mask=%d",
-		MASK_INITIAL_STATE | MASK_NO_KEYS | MASK_INITIAL_HEALTH | MASK_RATE_LIMIT);
-	struct http_req req = request(api, "GET", url, deadline);
-	int rc = http_stream_open(&stream, &req, &res, why);
-	if (rc < 0 && res.status)
-		refused(&res, "watch-ipn-bus", why);
-	else if (rc < 0)
-		no_answer(&res, "watch-ipn-bus", why);
-	http_res_free(&res);
-	*bus = rc < 0 ? NULL : (struct bus *)stream;
-	return rc;
-}
-
-void bus_close(struct bus *bus)
-{
-	if (bus)
-		http_stream_close((struct http_stream *)bus);
-}
-
-/* One warning: login-state tells why the control server cannot be had; of the others only what hinders a join. */
-static void read_warning(const struct json *j, struct json_iter *w, struct bus_event *e)
-{
-	char line[256];
-	if (json_str_eq(j, w->key, "login-state")) {
-		json_text(j, json_get(j, w->value, "Args"), "error", e->login_error, sizeof e->login_error);
-		return;
-	}
-	if (json_str_eq(j, w->key, "tailnet-lock")) {
-		json_text(j, w->value, "Text", line, sizeof line);
-		e->locked_out |= strstr(line, LOCKED_OUT) != NULL;
-		return;
-	}
-	if (!truth(j, w->value, "ImpactsConnectivity"))
-		return;
-	json_text(j, w->value, "Text", line, sizeof line);
-	size_t n = strlen(e->health);
-	if (*line)
-		snprintf(e->health + n, sizeof e->health - n, "%s%s", n ? "; " : "", line);
-}
-
-static void read_health(struct slice s, struct bus_event *e)
-{
-	struct json j;
-	struct why ignored;
-	if (json_parse(&j, s.p, s.len, &ignored) < 0)
-		return;
-	e->has_health = 1;
-	for (struct json_iter w = json_each(&j, json_get(&j, 0, "Warnings")); json_next(&w); )
-		read_warning(&j, &w, e);
-	json_free(&j);
-}
-
-int bus_read(const char *line, size_t len, struct bus_event *e)
-{
-	struct json_want want[] = {
-		{.key = "State"}, {.key = "ErrMessage"}, {.key = "BrowseToURL"}, {.key = "LoginFinished"}, {.key = "Health"},
-	};
-	memset(e, 0, sizeof *e);
-	e->state = -1;
-	if (json_top(line, len, want, 5) < 0)
-		return -1;
-	struct slice state = want[0].value;
-	if (state.p && state.len == 1 && *state.p >= '0' && *state.p <= '6')
-		e->state = *state.p - '0';
-	read_text(want[1].value, e->err, sizeof e->err);
-	read_text(want[2].value, e->url, sizeof e->url);
-	e->login_finished = want[3].value.p != NULL;
-	if (want[4].value.p)
-		read_health(want[4].value, e);
-	return 0;
-}
-
-int bus_next(struct bus *bus, struct bus_event *e, struct pollfd *fds, int n, long long deadline, struct why *why)
-{
-	char *line;
-	size_t len;
-	for (;;) {
-		int rc = http_stream_next((struct http_stream *)bus, fds, n, deadline, &line, &len, why);
-		if (rc == HTTP_END)
-			return BUS_END;
-		if (rc == HTTP_FDS)
-			return BUS_FDS;
-		if (rc < 0)
-			return -1;
-		if (bus_read(line, len, e) == 0)
-			return BUS_EVENT;
-	}
 }

@@ -89,6 +89,9 @@ int localapi_logout(const struct localapi *, long long deadline, struct why *);	
 int localapi_patch(const struct localapi *, const char *json, long long deadline, struct why *);	/* {"X":v,"XSet":true} */
 /* The body of "prefs", "derpmap", ... */
 int localapi_get(const struct localapi *, const char *what, struct buf *, long long deadline, struct why *);
+/* One that goes on for as long as it is read from (http.h). */
+struct http_stream;
+int localapi_stream(const struct localapi *, const char *what, struct http_stream **, long long deadline, struct why *);
 
 /* Serve's configuration: a JSON document with an ETag. put answers 412 as [busy]: somebody changed it meanwhile. */
 int localapi_serve_get(const struct localapi *, struct buf *, char etag[static 80], long long deadline, struct why *);
@@ -97,10 +100,6 @@ int localapi_serve_put(const struct localapi *, const char *json, const char *et
 /* Has tailscaled got a certificate for the name (one of its own)? It gets one meanwhile, which takes it up to a minute.
  * [https-off] the tailnet gives none; [rate-limited] with the time to wait; [no-cert]; [api-denied]. */
 int localapi_cert(const struct localapi *, const char *name, long long deadline, struct why *);
-
-/* A session: a connection that tailscaled gives an id, to be kept open and read from. What Serve has under
- * Foreground[id] is gone when it is closed. Its descriptor, or -1. */
-int localapi_session(const struct localapi *, char id[static 80], long long deadline, struct why *);
 
 /* DERP ports of the map (0 in it means 443), each once; their number, 0 before the first netmap, -1. */
 int localapi_derp_ports(const struct localapi *, int *ports, int max, long long deadline, struct why *);
@@ -111,26 +110,7 @@ int localapi_derp_ports(const struct localapi *, int *ports, int max, long long 
 int localapi_dial(const struct localapi *, const char *host, int port, struct dial_answer *early, int *half_close,
 	long long deadline, struct why *);
 
-/* The bus: what tailscaled tells of itself. Open it before start, from the same process (a URL to log in is sent
- * only to the process that asked). Needs nobody's permission. */
-struct bus;
-struct bus_event {
-	int state;			/* enum node_state, or -1: not in this event */
-	int login_finished;
-	char err[512];			/* ErrMessage */
-	char url[512];			/* BrowseToURL */
-	int has_health;
-	char login_error[512];		/* why the last login failed, DNS and TLS errors too */
-	char health[512];		/* other warnings that impair connecting, joined by "; " */
-	int locked_out;			/* with has_health: as in node_status */
-};
-struct pollfd;
-int  bus_open(struct bus **, const struct localapi *, long long deadline, struct why *);
-enum { BUS_EVENT = 1, BUS_END = 0, BUS_FDS = 2 };
-int  bus_next(struct bus *, struct bus_event *, struct pollfd *fds, int n, long long deadline, struct why *);	/* as http_stream_next */
-void bus_close(struct bus *);
-int  bus_read(const char *line, size_t len, struct bus_event *);	/* one line: a fuzz target; 0, or -1: no object */
-
+int localapi_tells_lock(const char *health);	/* does it say that tailnet lock keeps this node out? */
 enum node_state node_state_of(const char *word);	/* "NeedsLogin" ... */
 const char *node_state_word(enum node_state);
 

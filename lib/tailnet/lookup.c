@@ -311,7 +311,7 @@ static void look_done(struct lookup *l)
 			return;
 		}
 	} else if (json_parse(&j, buf_cstr(&k->prefs), k->prefs.len, &why) == 0) {
-		accepts = json_bool(&j, json_get(&j, 0, "RouteAll")) == 1;
+		accepts = json_is_true(&j, 0, "RouteAll");
 		json_free(&j);
 	}
 	for (int i = 0; i < k->n; i++)

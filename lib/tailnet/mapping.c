@@ -75,7 +75,7 @@ static int open_doc(struct json *j, const char *text, size_t len, struct why *wh
 
 static int truth(const struct json *j, int obj, const char *key)
 {
-	return json_bool(j, json_get(j, obj, key)) == 1;
+	return json_is_true(j, obj, key);
 }
 
 static enum map_kind kind_of(const struct json *j, int tcp)

@@ -208,7 +208,7 @@ static int takes_routes(const struct localapi *api, const struct host *h, const 
 	struct json j;
 	int takes = 1;
 	if (localapi_get(api, "prefs", &b, deadline, why) == 0 && json_parse(&j, buf_cstr(&b), b.len, why) == 0) {
-		takes = json_bool(&j, json_get(&j, 0, "RouteAll")) == 1;
+		takes = json_is_true(&j, 0, "RouteAll");
 		json_free(&j);
 	}
 	buf_free(&b);

@@ -526,7 +526,7 @@ static int site_of(const struct json *j, int region, struct relay_site *s)
 	for (struct json_iter i = json_each(j, json_get(j, region, "Nodes")); json_next(&i); ) {
 		long long port = 0, stun = 0;
 		*s = (struct relay_site){ .port = 443, .stun_port = 3478 };
-		if (json_bool(j, json_get(j, i.value, "STUNOnly")) == 1
+		if (json_is_true(j, i.value, "STUNOnly")
 		    || json_text(j, i.value, "HostName", s->host, sizeof s->host) <= 0
 		    || s->host[strspn(s->host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")])
 			continue;
@@ -537,7 +537,7 @@ static int site_of(const struct json *j, int region, struct relay_site *s)
 			s->port = (int)port;
 		if (!json_num(j, json_get(j, i.value, "STUNPort"), &stun) && stun && stun < 65536)
 			s->stun_port = stun < 0 ? 0 : (int)stun;
-		s->any_cert = json_bool(j, json_get(j, i.value, "InsecureForTests")) == 1
+		s->any_cert = json_is_true(j, i.value, "InsecureForTests")
 			|| json_get(j, i.value, "CertName") >= 0;
 		return 1;
 	}

@@ -1,5 +1,6 @@
 /* serve - publish on a node */
 #include "serve.h"
+#include "bus.h"
 #include "clock.h"
 #include "file.h"
 #include "http.h"
@@ -116,7 +117,7 @@ static int in_record(const struct buf *record, const struct mapping *m, int *had
 	int v = json_get(&j, 0, key_of(m, key));
 	int ours = json_str_eq(&j, json_get(&j, v, "kind"), mapping_kind(m->kind))
 		&& json_str_eq(&j, json_get(&j, v, "target"), m->target);
-	*had_shadow = json_bool(&j, json_get(&j, v, "shadow")) == 1;
+	*had_shadow = json_is_true(&j, v, "shadow");
 	json_free(&j);
 	return ours;
 }
@@ -198,7 +199,7 @@ static int shields(const struct serve *s, long long deadline, struct why *why)
 	struct json j;
 	int up = -1;
 	if (localapi_get(api_of(s), "prefs", &b, deadline, why) == 0 && json_parse(&j, buf_cstr(&b), b.len, why) == 0) {
-		up = json_bool(&j, json_get(&j, 0, "ShieldsUp")) == 1;
+		up = json_is_true(&j, 0, "ShieldsUp");
 		json_free(&j);
 	}
 	buf_free(&b);
@@ -665,7 +666,7 @@ int serve_hold(const struct serve *s, int port, struct serve_hold *h, void (*tel
 {
 	int ends[2];
 	*h = (struct serve_hold){.pid = -1, .pipe = -1};
-	int fd = localapi_session(api_of(s), h->session, deadline, why);
+	int fd = bus_session(api_of(s), h->session, deadline, why);
 	if (fd < 0)
 		return -1;
 	if (pipe2(ends, O_CLOEXEC) < 0) {

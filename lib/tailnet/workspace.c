@@ -127,11 +127,6 @@ static long long r_num(const struct json *j, int obj, const char *key)
 	return n;
 }
 
-static int r_bool(const struct json *j, const char *key)
-{
-	return json_bool(j, json_get(j, 0, key)) == 1;
-}
-
 typedef int writer(int dir, const char *name, const void *, size_t, int mode, struct why *);
 
 static int put(struct ws *ws, const char *name, writer *write_file, struct buf *b, struct why *why)
@@ -254,12 +249,12 @@ static void load_spec(struct ws_spec *s, const struct json *j)
 	for (struct json_iter i = json_each(j, json_get(j, 0, "tags")); json_next(&i) && s->ntags < WS_TAGS; )
 		if (json_str(j, i.value, s->tags[s->ntags], sizeof s->tags[0]) > 0)
 			s->ntags++;
-	s->keep = r_bool(j, "keep");
-	s->tun = r_bool(j, "tun");
-	s->ssh = r_bool(j, "ssh");
-	s->logs = r_bool(j, "logs");
-	s->any_name = r_bool(j, "anyName");
-	s->accept_routes = r_bool(j, "acceptRoutes");
+	s->keep = json_is_true(j, 0, "keep");
+	s->tun = json_is_true(j, 0, "tun");
+	s->ssh = json_is_true(j, 0, "ssh");
+	s->logs = json_is_true(j, 0, "logs");
+	s->any_name = json_is_true(j, 0, "anyName");
+	s->accept_routes = json_is_true(j, 0, "acceptRoutes");
 	json_text(j, 0, "inbound", word, sizeof word);
 	s->inbound = str_eq(word, "all") ? WS_IN_ALL : str_eq(word, "ports") ? WS_IN_PORTS : WS_IN_NONE;
 	s->nports = r_ports(j, "ports", s->ports, WS_PORTS);
@@ -269,7 +264,7 @@ static void load_spec(struct ws_spec *s, const struct json *j)
 	json_text(j, 0, "nodeDir", s->node_dir, sizeof s->node_dir);
 	json_text(j, 0, "socket", s->socket, sizeof s->socket);
 	json_text(j, 0, "netns", s->netns, sizeof s->netns);
-	s->isolate = r_bool(j, "isolate");
+	s->isolate = json_is_true(j, 0, "isolate");
 	for (struct json_iter i = json_each(j, json_get(j, 0, "serveDirs")); json_next(&i) && s->nserve_dirs < 8; )
 		if (json_str(j, i.value, s->serve_dirs[s->nserve_dirs], WS_PATH) > 0)
 			s->nserve_dirs++;
@@ -297,7 +292,7 @@ static void load_run(struct ws_run *r, const struct json *j)
 	json_text(j, 0, "ip", r->ip, sizeof r->ip);
 	json_text(j, 0, "socket", r->socket, sizeof r->socket);
 	json_text(j, 0, "inbound", r->inbound, sizeof r->inbound);
-	r->confined = r_bool(j, "confined");
+	r->confined = json_is_true(j, 0, "confined");
 	r->since = r_num(j, 0, "since");
 }
 

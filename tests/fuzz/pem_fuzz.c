@@ -1,4 +1,5 @@
 /* pem_fuzz - key files of distsign, as if they were signed; minisign's keys and signatures; lock files */
+#include "alloc.h"
 #include "../../lib/tailnet/distsign.c"
 #include "minisign.h"
 #include "pin.h"

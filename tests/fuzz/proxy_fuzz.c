@@ -1,4 +1,5 @@
 /* proxy_fuzz - what a client, or the next proxy, may say: each parser at every cut, and the rewritten head read again */
+#include "alloc.h"
 #include "../../lib/means/proxy.h"
 #include "str.h"
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* settings_fuzz - a config file, a control server's URL, a tag */
+#include "alloc.h"
 #include "../../lib/tailnet/settings.c"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);

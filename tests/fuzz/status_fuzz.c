@@ -1,6 +1,7 @@
 /* status_fuzz - tailscaled's status, a peer, the bus, and a status as a stream: none may break anything, and what is
  * read must fit and be what a search can use */
 #include "../../lib/tailnet/localapi.c"
+#include "bus.h"
 #include "peers.h"
 
 static void ended(const char *s, size_t size)

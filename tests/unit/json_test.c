@@ -100,6 +100,12 @@ static void test_read(void)
 	ok(json_num(&d, json_get(&d, 0, "F"), &n) && !json_dbl(&d, json_get(&d, 0, "F"), &f) && f > 1.4 && f < 1.6,
 	   "a fraction is no int64");
 	ok(json_bool(&d, json_get(&d, 0, "T")) == 1 && json_bool(&d, -1) == -1, "booleans");
+	ok(json_is_true(&d, 0, "T") && !json_is_true(&d, 0, "N") && !json_is_true(&d, 0, "I") && !json_is_true(&d, 0, "none"),
+	   "only true is true");
+	json_alone((struct slice){"\"a\\u0042cd\"", 11}, s, 4);
+	ok(str_eq(s, "aBc"), "a string that stands alone, cut");
+	json_alone((struct slice){"[1]", 3}, s, sizeof s);
+	ok(!*s, "what is no string is none");
 	ok(!json_num(&d, json_at(&d, "O.x.y.1.z"), &n) && n == 7 && json_at(&d, "O.x.q.z") == -1 && json_at(&d, "O.x.y.2") == -1,
 	   "a path");
 	ok(!json_num(&d, json_get(&d, 0, "D"), &n) && n == 2, "of a key given twice the last counts");

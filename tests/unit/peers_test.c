@@ -1,4 +1,5 @@
 /* peers_test - hosts by what a user types, routes, near names; status and bus as tailscaled tells them */
+#include "bus.h"
 #include "localapi.h"
 #include "near.h"
 #include "peers.h"
