@@ -178,7 +178,8 @@ int reach_wait(const struct localapi *api, const char *name, int port, long long
 	for (;;) {
 		struct why now = {0};
 		int rc = look(&w, &now);
-		if (rc > 0 || (rc < 0 && is_final(&now))) {
+		int is_late = last.reason && clock_passed(deadline);
+		if ((rc > 0 && !is_late) || (rc < 0 && is_final(&now))) {
 			*why = now;
 			return -1;
 		}
@@ -188,8 +189,9 @@ int reach_wait(const struct localapi *api, const char *name, int port, long long
 			*why = now;
 			return -1;
 		}
-		/* what a last try, cut short by the deadline, says is worth less than what was known before */
-		if (!last.reason || !clock_passed(deadline) || !is_silence(&now))
+		/* what a last look or try, cut short by the deadline, says is worth less than what was known before */
+		int says_less = is_silence(&now) || now.reason == R_UNKNOWN_NAME || now.reason == R_NOT_VISIBLE;
+		if (!last.reason || !clock_passed(deadline) || !says_less)
 			last = now;
 		if (clock_passed(deadline))
 			break;
