@@ -16,9 +16,6 @@
 enum {
 	FRESH_MS = 2000,		/* so long what the netmap said holds */
 	ONLINE_MS = 30000, OFFLINE_MS = 8000,	/* for a connection to come about */
-	/* Where the peer's side closes first, tailscaled now and then picks a port that the peer still holds, and its SYNs are
-	 * never answered: without an answer it is asked anew, with another port. */
-	ANEW_MS = 2000, ANEW_TIMES = 2,
 	RESTART_MS = 10000,		/* for a tailscaled that went away to come back */
 	AGAIN_MS = 200,
 	TICK_MS = 50,
@@ -368,7 +365,7 @@ static void each_tick(void *ctx, unsigned events)
 			wait_for_look(d);
 		} else if (d->step == SELF && !d->ready) {
 			tcp_ready(d);		/* may end d, and only d */
-		} else if (d->step == ASKED && !d->ready && d->anew < ANEW_TIMES && now - d->asked > ANEW_MS << d->anew) {
+		} else if (d->step == ASKED && !d->ready && d->anew < REACH_ANEW_TIMES && now - d->asked > REACH_ANEW_MS << d->anew) {
 			let_go(d);
 			d->anew++;
 			dial_start(d);

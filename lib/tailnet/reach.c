@@ -81,8 +81,14 @@ static int is_silence(const struct why *why)
 int reach_dial(const struct localapi *api, const struct host *h, int port,
 	struct dial_answer *early, int *half_close, long long deadline, struct why *why)
 {
-	long long left = clock_left(deadline), keep = left / 3 < PING_MS ? left / 3 : PING_MS;
-	int fd = localapi_dial(api, h->dial, port, early, half_close, deadline ? deadline - keep : 0, why);
+	long long left = clock_left(deadline), keep = left / 3 < PING_MS ? left / 3 : PING_MS, end = deadline ? deadline - keep : 0;
+	int fd = -1;
+	for (int i = 0; i <= REACH_ANEW_TIMES; i++) {
+		long long until = i < REACH_ANEW_TIMES ? earlier(end, clock_ms() + (REACH_ANEW_MS << i)) : end;
+		fd = localapi_dial(api, h->dial, port, early, half_close, until, why);
+		if (fd >= 0 || why->reason != R_DEADLINE || clock_passed(end) || clock_cancelled())
+			break;
+	}
 	if (fd < 0 && why->reason == R_REFUSED)
 		reach_refused(host_name(h), port, why);
 	if (fd >= 0 || !is_silence(why))

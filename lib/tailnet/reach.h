@@ -19,8 +19,12 @@
 #include "localapi.h"
 #include "peers.h"
 
-/* One connection to a host that peers.h found: as localapi_dial, but an answer that does not come is named as
- * above. For that a part of the time (a third, at most 2 s) is kept back. */
+/* Where the peer's side closes first, tailscaled now and then picks a port that the peer still holds, and its SYNs are never
+ * answered: without an answer a dial is made anew, with another port, after 2 s, and after 4 s more. */
+enum { REACH_ANEW_MS = 2000, REACH_ANEW_TIMES = 2 };
+
+/* One connection to a host that peers.h found: as localapi_dial, but made anew as above, and an answer that does not come is
+ * named as above. For that a part of the time (a third, at most 2 s) is kept back. */
 int reach_dial(const struct localapi *, const struct host *, int port,
 	struct dial_answer *early, int *half_close, long long deadline, struct why *);
 
