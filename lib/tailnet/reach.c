@@ -196,8 +196,7 @@ int reach_wait(const struct localapi *api, const char *name, int port, long long
 			return -1;
 		}
 		/* what a last look or try, cut short by the deadline, says is worth less than what was known before */
-		int says_less = is_silence(&now) || now.reason == R_UNKNOWN_NAME || now.reason == R_NOT_VISIBLE;
-		if (!last.reason || !clock_passed(deadline) || !says_less)
+		if (!last.reason || !clock_passed(deadline))
 			last = now;
 		if (clock_passed(deadline))
 			break;
