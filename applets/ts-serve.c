@@ -364,11 +364,7 @@ static int get_certificate(struct pub *u, long long deadline, struct why *why)
 {
 	struct waiting w = {eventfd(0, EFD_CLOEXEC), u->st.dns_name};
 	pthread_t thread;
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int runs = w.stop >= 0 && pthread_create(&thread, NULL, tell, &w) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int runs = w.stop >= 0 && proc_thread(&thread, tell, &w) == 0;
 	int rc = localapi_cert(&u->node.api, u->st.dns_name, deadline, why);
 	if (runs) {
 		(void)!write(w.stop, &(unsigned long long){1}, 8);

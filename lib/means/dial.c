@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "buf.h"
 #include "clock.h"
+#include "proc.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -149,7 +150,7 @@ int dial_unix(int dir, const char *name, const struct dial_who *who, long long d
 }
 
 /* getaddrinfo cannot be told when to stop: it runs in a thread that is left behind when time is up. */
-struct lookup {
+struct dns {
 	pthread_mutex_t lock;
 	int users;
 	int done[2];		/* a pipe: closed by the thread when it is done */
@@ -159,7 +160,7 @@ struct lookup {
 	char host[256];
 };
 
-static void lookup_drop(struct lookup *l)
+static void dns_drop(struct dns *l)
 {
 	pthread_mutex_lock(&l->lock);
 	int last = !--l->users;
@@ -172,17 +173,17 @@ static void lookup_drop(struct lookup *l)
 	free(l);
 }
 
-static void *lookup_thread(void *arg)
+static void *dns_thread(void *arg)
 {
-	struct lookup *l = arg;
+	struct dns *l = arg;
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 	l->rc = getaddrinfo(l->host, l->port, &hints, &l->found);
 	close(l->done[1]);
-	lookup_drop(l);
+	dns_drop(l);
 	return NULL;
 }
 
-static int lookup_failed(const char *host, int rc, struct why *why)
+static int dns_failed(const char *host, int rc, struct why *why)
 {
 	if (rc == EAI_SYSTEM)
 		return why_errno(why, "%s: cannot be resolved:", host);
@@ -193,9 +194,9 @@ static int lookup_failed(const char *host, int rc, struct why *why)
 }
 
 /* With l->thread: done[0] becomes readable when there is an answer. */
-static struct lookup *lookup_begin(const char *host, int port, struct why *why)
+static struct dns *dns_begin(const char *host, int port, struct why *why)
 {
-	struct lookup *l = xalloc(sizeof *l);
+	struct dns *l = xalloc(sizeof *l);
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST };
 	size_t len = strlen(host);
 	int is_v6 = len > 2 && host[0] == '[' && host[len - 1] == ']';
@@ -214,27 +215,27 @@ static struct lookup *lookup_begin(const char *host, int port, struct why *why)
 	pthread_t thread;
 	if (pipe2(l->done, O_CLOEXEC)) {
 		why_errno(why, "pipe:");
-		lookup_drop(l);
+		dns_drop(l);
 		return NULL;
 	}
 	l->users = 2;
-	int rc = pthread_create(&thread, NULL, lookup_thread, l);
+	int rc = proc_thread(&thread, dns_thread, l);
 	if (rc) {
 		close(l->done[0]);
 		close(l->done[1]);
 		l->users = 1;
 		errno = rc;
 		why_errno(why, "a thread for DNS:");
-		lookup_drop(l);
+		dns_drop(l);
 		return NULL;
 	}
 	pthread_detach(thread);
 	return l;
 }
 
-static struct lookup *lookup(const char *host, int port, long long deadline, struct why *why)
+static struct dns *dns_find(const char *host, int port, long long deadline, struct why *why)
 {
-	struct lookup *l = lookup_begin(host, port, why);
+	struct dns *l = dns_begin(host, port, why);
 	if (!l || l->done[0] < 0)
 		return l;
 	struct pollfd p = { .fd = l->done[0], .events = POLLIN };
@@ -246,10 +247,10 @@ static struct lookup *lookup(const char *host, int port, long long deadline, str
 	if (rc == 1 && !l->rc)
 		return l;
 	if (rc == 1)
-		lookup_failed(host, l->rc, why);
+		dns_failed(host, l->rc, why);
 	else
 		why_set(why, R_DEADLINE, "%s: DNS does not answer", host);
-	lookup_drop(l);
+	dns_drop(l);
 	return NULL;
 }
 
@@ -371,13 +372,13 @@ static int tcp_failed(const char *host, int port, int error, long long deadline,
 
 int dial_tcp(const char *host, int port, long long deadline, struct why *why)
 {
-	struct lookup *l = lookup(host, port, deadline, why);
+	struct dns *l = dns_find(host, port, deadline, why);
 	if (!l)
 		return -1;
 	struct race r = {0};
 	race_order(&r, l->found);
 	int fd = race_run(&r, deadline);
-	lookup_drop(l);
+	dns_drop(l);
 	if (fd < 0)
 		return tcp_failed(host, port, r.error, deadline, why);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
@@ -390,14 +391,14 @@ enum { NEXT_MS = 2000 };	/* for an address, while there are others */
 struct dial_tcp {
 	char host[256];
 	int port, fd;
-	struct lookup *lookup;
+	struct dns *lookup;
 	struct race race;
 	long long next;
 };
 
 struct dial_tcp *dial_tcp_begin(const char *host, int port, struct why *why)
 {
-	struct lookup *l = lookup_begin(host, port, why);
+	struct dns *l = dns_begin(host, port, why);
 	if (!l)
 		return NULL;
 	struct dial_tcp *d = xalloc(sizeof *d);
@@ -441,7 +442,7 @@ static int tcp_lookup_done(struct dial_tcp *d, struct why *why)
 	close(p.fd);
 	d->lookup->done[0] = d->fd = -1;
 	if (d->lookup->rc)
-		return lookup_failed(d->host, d->lookup->rc, why);
+		return dns_failed(d->host, d->lookup->rc, why);
 	race_order(&d->race, d->lookup->found);
 	return 1;
 }
@@ -488,7 +489,7 @@ void dial_tcp_end(struct dial_tcp *d)
 		return;
 	if (d->fd >= 0)
 		close(d->fd);
-	lookup_drop(d->lookup);
+	dns_drop(d->lookup);
 	free(d);
 }
 
@@ -496,7 +497,7 @@ int dial_listen_tcp(const char *host, int port, struct why *why)
 {
 	if (!host)
 		host = "127.0.0.1";
-	struct lookup *l = lookup(host, port, clock_ms() + 5000, why);
+	struct dns *l = dns_find(host, port, clock_ms() + 5000, why);
 	if (!l)
 		return -1;
 	int fd = -1;
@@ -513,7 +514,7 @@ int dial_listen_tcp(const char *host, int port, struct why *why)
 		why_errno(why, "cannot listen on %s:%d:", host, port);
 		errno = kept;
 	}
-	lookup_drop(l);
+	dns_drop(l);
 	return fd;
 }
 

@@ -737,6 +737,16 @@ int proc_run(const struct proc_cmd *cmd, struct why *why)
 	return result;
 }
 
+int proc_thread(pthread_t *thread, void *(*fn)(void *), void *ctx)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int rc = pthread_create(thread, NULL, fn, ctx);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
 int proc_detach_stdio(void)
 {
 	const int null[3] = { -1, -1, -1 };

@@ -8,6 +8,7 @@
 #ifndef PROC_H
 #define PROC_H
 #include "err.h"
+#include <pthread.h>
 #include <stddef.h>
 
 struct proc_id {
@@ -81,6 +82,9 @@ struct proc_cmd {
 	void *where;
 };
 int proc_run(const struct proc_cmd *, struct why *);
+
+/* A thread that takes no signals: those are for the main thread. 0, or pthread_create's error. */
+int proc_thread(pthread_t *, void *(*fn)(void *), void *ctx);
 
 int proc_detach_stdio(void);	/* 0, 1 and 2 become /dev/null; 0, or -1 with errno */
 

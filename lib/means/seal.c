@@ -1,6 +1,7 @@
 /* seal - a file's bytes in memory of our own */
 #include "seal.h"
 #include "alloc.h"
+#include "proc.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -91,18 +92,13 @@ static void *hash_loop(void *arg)
 /* The thread reads while bytes are added, so they cannot move any more. */
 static int start_thread(struct seal *s)
 {
-	sigset_t all, old;
 	if (s->room < s->max && grow(s, s->max, 0) < 0)
 		return -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->more, NULL);
 	s->told = s->len;
 	s->ends = s->dropped = 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = pthread_create(&s->thread, NULL, hash_loop, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return rc ? -1 : 0;
+	return proc_thread(&s->thread, hash_loop, s) ? -1 : 0;
 }
 
 static void tell_thread(struct seal *s, int ends, int dropped)

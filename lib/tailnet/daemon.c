@@ -360,11 +360,7 @@ static int permit_start(struct permit *p, struct confined *held, struct why *why
 	if (p->listener < 0)
 		return -1;
 	int piped = pipe2(p->stop, O_CLOEXEC) == 0;
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);	/* signals are for the main thread */
-	p->running = piped && pthread_create(&p->thread, NULL, permit_loop, p) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	p->running = piped && proc_thread(&p->thread, permit_loop, p) == 0;
 	if (!p->running) {
 		if (piped) {
 			close(p->stop[0]);

@@ -93,7 +93,6 @@ static int append_lease(const struct ws_root *root, const char *id, const struct
 int lease_add(const struct ws_root *root, const struct ws *ws, struct lease_write *l, struct why *why)
 {
 	struct buf b = {0};
-	sigset_t all, before;
 	*l = (struct lease_write){.fd = -1};
 	buf_ch(&b, '\n');
 	json_w_obj(&b, NULL);
@@ -113,10 +112,7 @@ int lease_add(const struct ws_root *root, const struct ws *ws, struct lease_writ
 		return rc;
 	if (!ws->spec.keep)
 		return 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);	/* signals are for the main thread */
-	l->running = pthread_create(&l->thread, NULL, settle, l) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	l->running = proc_thread(&l->thread, settle, l) == 0;
 	if (!l->running)
 		settle(l);
 	return 0;
