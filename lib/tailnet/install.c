@@ -6,13 +6,12 @@
 #include "contents.h"
 #include "file.h"
 #include "json.h"
+#include "proc.h"
 #include "release.h"
 #include "sign.h"
 #include "str.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,45 +174,53 @@ static int save(const struct install *in, const struct receipt *r, struct why *w
 	return rc;
 }
 
-/* Hash of a program in hex. 0, or -1 with errno. */
-static int hash(int dir, const char *name, char hex[static 65])
+/* A program, to be read; a plain file. A descriptor, or -1 with errno. */
+static int open_program(int dir, const char *name)
 {
-	enum { PIECE = 1 << 17 };
-	unsigned char sum[DIGEST_MAX], *piece;
-	struct digest d;
 	struct stat st;
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	*hex = 0;
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
 		close(fd);
 		errno = EINVAL;
 		return -1;
 	}
-	piece = xalloc(PIECE);
-	digest_start(&d, DIGEST_SHA256);
+	return fd;
+}
+
+/* Its hash in hex. 0, or -1 with errno. */
+static int hash(int fd, char hex[static 65])
+{
+	enum { PIECE = 1 << 17 };
+	unsigned char sum[DIGEST_MAX], *piece = xalloc(PIECE);
+	struct digest d;
 	ssize_t n;
+	digest_start(&d, DIGEST_SHA256);
 	while ((n = read(fd, piece, PIECE)) > 0 || (n < 0 && errno == EINTR))
 		if (n > 0)
 			digest_add(&d, piece, n);
 	int err = errno;
 	digest_end(&d, sum);
 	free(piece);
-	close(fd);
 	sign_hex(hex, sum, 32);
 	errno = err;
 	return n < 0 ? -1 : 0;
 }
 
+static int has_hash(int dir, const char *name, const char *hex)
+{
+	char is[65];
+	int fd = open_program(dir, name), rc = fd < 0 ? -1 : hash(fd, is);
+	if (fd >= 0)
+		close(fd);
+	return rc == 0 && str_eq(is, hex);
+}
+
 int install_intact(const struct install *in, const struct receipt *r)
 {
-	char a[65], b[65] = "";
 	int dir = openat(in->dir, r->version, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return 0;
-	int good = hash(dir, "tailscaled", a) == 0 && str_eq(a, r->tailscaled) &&
-		(!*r->tailscale || (hash(dir, "tailscale", b) == 0 && str_eq(b, r->tailscale))) &&
+	int good = has_hash(dir, "tailscaled", r->tailscaled) && (!*r->tailscale || has_hash(dir, "tailscale", r->tailscale)) &&
 		faccessat(dir, "tailscaled", X_OK, 0) == 0;
 	close(dir);
 	return good;
@@ -240,8 +247,9 @@ struct program { int dir; const char *name; char *hex; int error; };
 static void *settle(void *program)
 {
 	struct program *p = program;
-	int fd = -1;
-	if (hash(p->dir, p->name, p->hex) < 0 || (fd = openat(p->dir, p->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0 || fsync(fd) < 0)
+	*p->hex = 0;
+	int fd = open_program(p->dir, p->name);
+	if (fd < 0 || hash(fd, p->hex) < 0 || fsync(fd) < 0)
 		p->error = errno;
 	if (fd >= 0)
 		close(fd);
@@ -253,11 +261,7 @@ static int settle_both(int dir, struct receipt *r)
 {
 	struct program daemon = {dir, "tailscaled", r->tailscaled, 0}, command = {dir, "tailscale", r->tailscale, 0};
 	pthread_t thread;
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);	/* signals are for the main thread */
-	int runs = pthread_create(&thread, NULL, settle, &command) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int runs = proc_thread(&thread, settle, &command) == 0;
 	settle(&daemon);
 	if (runs)
 		pthread_join(thread, NULL);
