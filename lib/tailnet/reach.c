@@ -184,21 +184,13 @@ int reach_wait(const struct localapi *api, const char *name, int port, long long
 	for (;;) {
 		struct why now = {0};
 		int rc = look(&w, &now);
-		int is_late = last.reason && clock_passed(deadline);
-		if ((rc > 0 && !is_late) || (rc < 0 && is_final(&now))) {
-			*why = now;
-			return -1;
-		}
 		if (rc == 0 && try_once(&w, &now) == 0)
 			return 0;
-		if (is_final(&now)) {
-			*why = now;
-			return -1;
-		}
-		/* what a last look or try, cut short by the deadline, says is worth less than what was known before */
-		if (!last.reason || !clock_passed(deadline))
-			last = now;
-		if (clock_passed(deadline))
+		/* what a look or a try says after the deadline, which cut it short, is worth less than what was known before */
+		if (last.reason && clock_passed(deadline) && !is_final(&now))
+			break;
+		last = now;
+		if (rc > 0 || is_final(&now) || clock_passed(deadline))
 			break;
 		pause_a_bit(&w);
 		if (clock_passed(deadline))
