@@ -143,8 +143,8 @@ int ws_env_main(char **argv)
 		return print_ssh(&node, &why) < 0 ? warn_why(&why) : EXIT_DONE;
 	if (wsenv_of(&node, flags, &env, &why) < 0)
 		die_why(&why);
-	if (env.bypassed)
-		say("NO_PROXY is set so that programs do not ask the proxy for the tailnet's names: unset it, or leave them out of it");
+	if (env.note)
+		say("%s", env.note);
 	if (shell == JSON)
 		print_json(&env);
 	for (int i = 0; shell != JSON && i < env.n; i++)

@@ -67,8 +67,8 @@ int ws_run_main(char **argv)
 	opt_want(&o, 2, OPT_MANY);
 	if (node_find(&node, o.operands[0], NULL, &why) < 0 || wsenv_of(&node, flags, &env, &why) < 0)
 		return fail(&why);
-	if (env.bypassed)
-		say("NO_PROXY is set so that programs do not ask the proxy for the tailnet's names: unset it, or leave them out of it");
+	if (env.note)
+		say("%s", env.note);
 	int apart = node.is_ws ? isolate_inside(&node.root, &node.ws, &ns, &why) : 1;
 	if (apart < 0)
 		return fail(&why);

@@ -125,6 +125,7 @@ int wsenv_of(const struct node *node, int flags, struct wsenv *e, struct why *wh
 		str_fmt(url, sizeof url, "http://%s", node->ws.spec.http);
 		set_proxies(e, url);
 	}
-	e->bypassed = find(e, "HTTP_PROXY") >= 0 && http_is_excepted(node->is_ws ? node->ws.run.dns_name : "");
+	if (find(e, "HTTP_PROXY") >= 0 && http_is_excepted(node->is_ws ? node->ws.run.dns_name : ""))
+		e->note = "NO_PROXY is set so that programs do not ask the proxy for the tailnet's names: unset it, or leave them out of it";
 	return 0;
 }

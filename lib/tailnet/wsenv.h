@@ -11,7 +11,7 @@ struct wsenv_var { char *name, *value; };	/* value NULL: to be unset */
 struct wsenv {
 	struct wsenv_var *var;
 	int n;
-	int bypassed;		/* a proxy is among them that NO_PROXY, as it is set here, keeps from the tailnet's names */
+	const char *note;	/* to be said with it, or NULL: a proxy is among them that NO_PROXY, as it is set here, keeps programs from */
 };
 
 /* tailscaled's own proxies too, as ALL_PROXY and as HTTP_PROXY, HTTPS_PROXY; as seen in the network namespace that it has to itself */
