@@ -300,7 +300,7 @@ static void syncs(void)
 {
 	struct confine_spec none = {0}, s = { .no_sync = 1 }, both = { .no_sync = 1, .bind_v4_notify = 1 };
 	ok(does(&none, "sync", "") == EBADF, "without: fsync looks at its file");
-	if (does(&s, "sync", "")) {
+	if (prctl(PR_SET_SECCOMP, 2L, NULL, 0L, 0L) == 0 || errno != EFAULT) {	/* a filter at no address: EFAULT where one can be set */
 		skip("no_sync", "no seccomp");
 		return;
 	}
