@@ -391,7 +391,7 @@ int unpack_to(struct unpack *u, int dir, const char *name, int mode, int (*tap)(
 	if (!rc && fchmod(fd, mode) < 0)
 		rc = why_errno(why, "write %s:", name);
 	if (!rc)
-		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);	/* on its way; nobody waits */
 	if (close(fd) < 0 && !rc)
 		rc = why_errno(why, "write %s:", name);
 	if (rc)

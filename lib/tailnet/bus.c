@@ -116,13 +116,15 @@ static int find_session(const struct buf *b, char id[static 80])
 /* By hand, not by libcurl: the descriptor has to outlive us in another process. */
 int bus_session(const struct localapi *api, char id[static 80], long long deadline, struct why *why)
 {
-	static const char ask[] = "GET /localapi/v0/watch-ipn-bus?mask=274 HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n";
+	char ask[128];
+	int len = str_fmt(ask, sizeof ask, "GET /localapi/v0/watch-ipn-bus?mask=%d HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n",
+		MASK_INITIAL_STATE | MASK_NO_KEYS | MASK_RATE_LIMIT);
 	struct buf b = {.max = 1 << 20};
 	char some[4096];
 	int fd = dial_unix(api->dir, api->path, &api->who, deadline, why);
 	if (fd < 0)
 		return -1;
-	if (write(fd, ask, sizeof ask - 1) != sizeof ask - 1)
+	if (write(fd, ask, len) != len)
 		goto lost;
 	while (!find_session(&b, id)) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};

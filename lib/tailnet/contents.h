@@ -27,7 +27,7 @@ struct contents_want {
 };
 
 /* Reads the whole archive to its end. With dir >= 0 the programs named in parts are written there, as "tailscaled" and
- * "tailscale", mode 0755, not yet fsynced; when it fails they are gone again. A .deb does not say what it is: the index does
+ * "tailscale", mode 0755, on their way to the disk; when it fails they are gone again. A .deb does not say what it is: the index does
  * (deb_version, deb_arch; else NULL). 0; -1: [wrong-version] [wrong-arch] [wrong-file] [bad-archive] [too-big] [too-old]. */
 int contents_read(const struct seal *, const struct contents_want *, const char *deb_version, const char *deb_arch,
 	int dir, unsigned parts, struct contents *, struct why *);
